@@ -1,0 +1,4 @@
+//! gpu-mnist
+pub mod error;
+pub mod ops;
+pub mod rng;

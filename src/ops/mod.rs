@@ -1,0 +1,3 @@
+//! Ops.
+pub mod activation;
+pub mod real;
