@@ -64,10 +64,10 @@ impl Activation {
             Self::Sigmoid => sigmoid(x),
             Self::Tanh => x.tanh(),
             Self::Relu => {
-                if x > T::ZERO {
-                    x
+                if x < T::ZERO {
+                    T::ZERO
                 } else {
-                    x * T::ZERO
+                    x
                 }
             }
             Self::Elu => {
