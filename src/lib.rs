@@ -1,4 +1,7 @@
 //! gpu-mnist
+pub mod backend;
 pub mod error;
 pub mod ops;
+pub mod plan;
 pub mod rng;
+pub mod verify;

@@ -1,1 +1,3 @@
+//! The command line of gpu-mnist.
+
 fn main() {}

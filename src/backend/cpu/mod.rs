@@ -1,0 +1,83 @@
+//! The CPU backend: threads that live as long as the plan and meet at a spinning barrier.
+
+mod memory;
+mod pool;
+mod schedule;
+
+use super::{Backend, DeviceInfo};
+use crate::ops::simd;
+use crate::plan::{BufferId, Plan, ProgramId, Reuse, Slots};
+use anyhow::Result;
+use memory::Memory;
+use pool::Pool;
+use schedule::Schedule;
+use std::sync::Arc;
+
+/// Runs a plan on the processor.
+pub struct Cpu {
+    device: DeviceInfo,
+    slot_of: Vec<usize>,
+    memory: Memory,
+    schedules: Vec<Arc<Schedule>>,
+    pool: Pool,
+}
+
+impl Cpu {
+    /// Allocates the buffers of `plan` and starts `threads` threads (at least one).
+    pub fn new(plan: &Plan, threads: usize) -> Self {
+        let threads = threads.max(1);
+        let slots = Slots::assign(plan, Reuse::Never);
+        let mut memory = Memory::new(&slots.words);
+        let schedules = plan
+            .programs
+            .iter()
+            .map(|program| Arc::new(Schedule::new(program, plan, &slots, &mut memory)))
+            .collect();
+        let device = DeviceInfo {
+            backend: "cpu".into(),
+            name: simd::instructions().into(),
+            driver: String::new(),
+            software: false,
+            threads,
+        };
+        Self { device, slot_of: slots.of, memory, schedules, pool: Pool::new(threads) }
+    }
+}
+
+impl Backend for Cpu {
+    fn device(&self) -> &DeviceInfo {
+        &self.device
+    }
+
+    fn write(&mut self, buffer: BufferId, first: usize, words: &[u32]) -> Result<()> {
+        self.memory.slot_mut(self.slot_of[buffer.0])[first..first + words.len()].copy_from_slice(words);
+        Ok(())
+    }
+
+    fn read(&mut self, buffer: BufferId, first: usize, words: &mut [u32]) -> Result<()> {
+        let slot = self.memory.slot_mut(self.slot_of[buffer.0]);
+        words.copy_from_slice(&slot[first..first + words.len()]);
+        Ok(())
+    }
+
+    fn run(&mut self, program: ProgramId, times: usize) -> Result<()> {
+        let schedule = Arc::clone(&self.schedules[program.0]);
+        self.pool.run(Arc::new(move |thread| {
+            for _ in 0..times {
+                for segment in &schedule.segments {
+                    segment.run(thread.index, thread.count);
+                    thread.barrier();
+                }
+            }
+        }))
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Threads to use when nobody says: one for each processor.
+pub fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,207 @@
+//! Finding adapters, choosing one, and opening it.
+
+use crate::backend::DeviceInfo;
+use crate::error::Error;
+use crate::ops::DeviceClass;
+use anyhow::{Result, bail};
+
+/// Graphics APIs that carry compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    /// Any of them.
+    Any,
+    /// Vulkan
+    Vulkan,
+    /// Metal
+    Metal,
+    /// Direct3D 12
+    Dx12,
+    /// OpenGL (ES)
+    Gl,
+}
+
+impl Api {
+    fn backends(self) -> wgpu::Backends {
+        match self {
+            Self::Any => {
+                wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12 | wgpu::Backends::GL
+            }
+            Self::Vulkan => wgpu::Backends::VULKAN,
+            Self::Metal => wgpu::Backends::METAL,
+            Self::Dx12 => wgpu::Backends::DX12,
+            Self::Gl => wgpu::Backends::GL,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Any => "GPU",
+            Self::Vulkan => "Vulkan",
+            Self::Metal => "Metal",
+            Self::Dx12 => "Direct3D 12",
+            Self::Gl => "OpenGL",
+        }
+    }
+}
+
+/// Which adapter a user wants.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// The API.
+    pub api: Api,
+    /// An index into `devices`, or part of a name.
+    pub adapter: Option<String>,
+}
+
+/// An adapter that could be used.
+pub struct Adapter {
+    adapter: wgpu::Adapter,
+    info: DeviceInfo,
+    device_type: wgpu::DeviceType,
+}
+
+/// Every adapter of an API, in the order of `devices`.
+pub fn all(api: Api) -> Vec<Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    descriptor.backends = api.backends();
+    let instance = wgpu::Instance::new(descriptor);
+    let adapters = pollster::block_on(instance.enumerate_adapters(api.backends()));
+    adapters.into_iter().map(Adapter::new).collect()
+}
+
+/// The adapter that `selection` means.
+///
+/// # Errors
+/// [`Error::NoDevice`] with advice when there is none.
+pub fn choose(selection: &Selection) -> Result<Adapter> {
+    let mut adapters = all(selection.api);
+    let names: Vec<String> = adapters.iter().map(|a| a.info.name.clone()).collect();
+    if adapters.is_empty() {
+        bail!(Error::NoDevice(format!(
+            "no {} adapter was found; install a driver (on Debian and Ubuntu: apt-get install mesa-vulkan-drivers, which \
+             also brings a software one), check with `gpu-mnist devices`, or train with --backend cpu",
+            selection.api.name()
+        )));
+    }
+    let position = match &selection.adapter {
+        // Real GPUs first, the fastest kind first; the order of equals is the driver's.
+        None => (0..adapters.len()).min_by_key(|&i| adapters[i].rank()),
+        Some(wanted) => match wanted.parse::<usize>() {
+            Ok(index) => (index < adapters.len()).then_some(index),
+            Err(_) => {
+                let wanted = wanted.to_lowercase();
+                names.iter().position(|name| name.to_lowercase().contains(&wanted))
+            }
+        },
+    };
+    match position {
+        Some(position) => Ok(adapters.swap_remove(position)),
+        None => bail!(Error::NoDevice(format!(
+            "no {} adapter is called or numbered {:?}; there are: {}. See `gpu-mnist devices`",
+            selection.api.name(),
+            selection.adapter.as_deref().unwrap_or_default(),
+            names.iter().enumerate().map(|(i, name)| format!("{i} {name}")).collect::<Vec<_>>().join(", ")
+        ))),
+    }
+}
+
+/// The best hardware adapter, if there is one: what `auto` takes. It never takes a software rasteriser.
+pub fn hardware() -> Option<Adapter> {
+    let adapters = all(Api::Any).into_iter().filter(|adapter| !adapter.info.software);
+    adapters.min_by_key(Adapter::rank)
+}
+
+impl Adapter {
+    fn new(adapter: wgpu::Adapter) -> Self {
+        let info = adapter.get_info();
+        let device_type = info.device_type;
+        let info = DeviceInfo {
+            backend: info.backend.to_str().to_owned(),
+            name: info.name,
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            software: device_type == wgpu::DeviceType::Cpu,
+            threads: 0,
+        };
+        Self { adapter, info, device_type }
+    }
+
+    /// What it is.
+    pub fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    /// Its kind: `discrete`, `integrated`, `virtual`, `software` or `other`.
+    pub fn kind(&self) -> &'static str {
+        match self.device_type {
+            wgpu::DeviceType::DiscreteGpu => "discrete",
+            wgpu::DeviceType::IntegratedGpu => "integrated",
+            wgpu::DeviceType::VirtualGpu => "virtual",
+            wgpu::DeviceType::Cpu => "software",
+            wgpu::DeviceType::Other => "other",
+        }
+    }
+
+    /// Smallest and largest subgroup.
+    pub fn subgroup_sizes(&self) -> (u32, u32) {
+        let info = self.adapter.get_info();
+        (info.subgroup_min_size, info.subgroup_max_size)
+    }
+
+    /// Optional features that kernels could use, by name.
+    pub fn features(&self) -> Vec<&'static str> {
+        let offered = self.adapter.features();
+        let known = [
+            (wgpu::Features::SUBGROUP, "subgroup"),
+            (wgpu::Features::SHADER_F16, "shader-f16"),
+            (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
+            (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "cooperative-matrix"),
+        ];
+        known.into_iter().filter(|(feature, _)| offered.contains(*feature)).map(|(_, name)| name).collect()
+    }
+
+    /// Which kernels suit it.
+    pub fn class(&self) -> DeviceClass {
+        if self.info.software { DeviceClass::Software } else { DeviceClass::Gpu }
+    }
+
+    fn rank(&self) -> usize {
+        match self.device_type {
+            wgpu::DeviceType::DiscreteGpu => 0,
+            wgpu::DeviceType::IntegratedGpu => 1,
+            wgpu::DeviceType::Other => 2,
+            wgpu::DeviceType::VirtualGpu => 3,
+            wgpu::DeviceType::Cpu => 4,
+        }
+    }
+
+    /// Opens it with WebGPU's default limits, and larger buffers where it offers them.
+    pub(super) fn open(&self) -> Result<(wgpu::Device, wgpu::Queue)> {
+        let offered = self.adapter.limits();
+        let required_limits = wgpu::Limits {
+            max_buffer_size: offered.max_buffer_size,
+            max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
+            max_color_attachments: offered.max_color_attachments.min(8),
+            ..wgpu::Limits::default().or_worse_values_from(&offered)
+        };
+        let wanted = wgpu::Limits::default().max_storage_buffers_per_shader_stage;
+        if offered.max_storage_buffers_per_shader_stage < wanted {
+            bail!(Error::NoDevice(format!(
+                "{} binds only {} storage buffers at once and the kernels need {wanted}; use another --adapter or --backend cpu",
+                self.info.name, offered.max_storage_buffers_per_shader_stage
+            )));
+        }
+        let request = self.adapter.request_device(&wgpu::DeviceDescriptor {
+            label: Some("gpu-mnist"),
+            required_features: wgpu::Features::empty(),
+            required_limits,
+            ..Default::default()
+        });
+        pollster::block_on(request).map_err(|error| {
+            Error::NoDevice(format!(
+                "{} cannot be opened: {error}; see `gpu-mnist devices`, or use --backend cpu",
+                self.info.name
+            ))
+            .into()
+        })
+    }
+}

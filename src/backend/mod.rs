@@ -1,0 +1,55 @@
+//! Interpreters of plans. A backend owns the memory of a plan's buffers and runs its programs.
+//!
+//! **Invariants:** backends name no op and no layer; only [`gpu`] imports wgpu.
+
+pub mod cpu;
+pub mod gpu;
+
+use crate::plan::{BufferId, ProgramId};
+use anyhow::Result;
+use serde::Serialize;
+
+/// What runs the plan.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeviceInfo {
+    /// `cpu`, `vulkan`, `metal`, `dx12` or `gl`.
+    pub backend: String,
+    /// The name of the adapter or of the processor's instructions.
+    pub name: String,
+    /// Driver and version; empty for the CPU.
+    pub driver: String,
+    /// Whether it is a software rasteriser.
+    pub software: bool,
+    /// Threads of the CPU backend; 0 for GPUs.
+    pub threads: usize,
+}
+
+/// An interpreter of one plan.
+pub trait Backend {
+    /// What runs the plan.
+    fn device(&self) -> &DeviceInfo;
+
+    /// Writes words to a buffer, from word `first` on.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn write(&mut self, buffer: BufferId, first: usize, words: &[u32]) -> Result<()>;
+
+    /// Reads words from a buffer, from word `first` on, after everything that was run before.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn read(&mut self, buffer: BufferId, first: usize, words: &mut [u32]) -> Result<()>;
+
+    /// Runs a program `times` times. May return before the device is done.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn run(&mut self, program: ProgramId, times: usize) -> Result<()>;
+
+    /// Returns when everything that was run is done.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn wait(&mut self) -> Result<()>;
+}

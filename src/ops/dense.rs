@@ -1,0 +1,104 @@
+//! The dense product with its bias and activation.
+
+use super::activation::Activation;
+use super::case::{Case, Fill};
+use super::real::Real;
+use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
+
+params! {
+    /// Shapes, and where the parameters lie in the flat buffer.
+    Params {
+        /// Blocks of 16 images.
+        blocks: u32,
+        /// Features of an input.
+        inputs: u32,
+        /// Features of an output.
+        units: u32,
+        /// First word of the weights, `[inputs][units]`.
+        weight: u32,
+        /// First word of the biases, `[units]`.
+        bias: u32,
+        /// Number of the [`Activation`].
+        activation: u32,
+    }
+}
+
+/// See the shader for the formula.
+pub struct Dense;
+
+impl Formula for Dense {
+    type Params = Params;
+    const NAME: &'static str = "dense";
+    const BINDINGS: &'static [Binding] = &[read("x"), read("parameters"), write("y")];
+
+    fn kernel(p: &Params, class: DeviceClass) -> Kernel {
+        let (lanes, units) = match class {
+            DeviceClass::Gpu => (64, 8),
+            DeviceClass::Software => (16, 16),
+        };
+        Kernel {
+            constants: vec![("LANES", lanes), ("UNITS", units)],
+            grid: [(p.blocks * LANES as u32).div_ceil(lanes), p.units.div_ceil(units), 1],
+        }
+    }
+
+    fn cost(p: &Params) -> Cost {
+        let (images, inputs, units) = (u64::from(p.blocks) * LANES as u64, u64::from(p.inputs), u64::from(p.units));
+        Cost {
+            flops: 2 * images * inputs * units,
+            bytes: 4 * (images * (inputs + units) + (inputs + 1) * units),
+        }
+    }
+
+    fn reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
+        let [x, parameters, y] = slots(args);
+        let (x, parameters, y) = (x.real(), parameters.real(), y.real());
+        let (inputs, units) = (p.inputs as usize, p.units as usize);
+        let activation = Activation::from_code(p.activation);
+        let (weight, bias) = (&parameters[p.weight as usize..], &parameters[p.bias as usize..]);
+        for block in 0..p.blocks as usize {
+            for unit in 0..units {
+                for lane in 0..LANES {
+                    let mut sum = T::ZERO;
+                    for k in 0..inputs {
+                        sum = x[(block * inputs + k) * LANES + lane].mul_add(weight[k * units + unit], sum);
+                    }
+                    y[(block * units + unit) * LANES + lane] = activation.apply(sum + bias[unit]);
+                }
+            }
+        }
+    }
+
+    fn cases() -> Vec<Case<Params>> {
+        let case = |name: &str, blocks: usize, inputs: usize, units: usize, activation: Activation| {
+            let (weight, bias) = (3, 3 + inputs * units + 2);
+            let p = Params {
+                blocks: blocks as u32,
+                inputs: inputs as u32,
+                units: units as u32,
+                weight: weight as u32,
+                bias: bias as u32,
+                activation: activation as u32,
+            };
+            Case::new(
+                format!("{name}: {blocks} blocks, {inputs} -> {units}, {activation:?}"),
+                p,
+                vec![
+                    Fill::signed(blocks * inputs * LANES),
+                    Fill::signed(bias + units + 5),
+                    Fill::Output(blocks * units * LANES),
+                ],
+            )
+        };
+        let mut cases = vec![
+            case("smallest", 1, 1, 1, Activation::Linear),
+            case("ten classes", 2, 128, 10, Activation::Linear),
+            case("primes", 3, 31, 37, Activation::Relu),
+            case("tile less one", 5, 15, 15, Activation::Relu),
+            case("tile and one", 4, 17, 17, Activation::Relu),
+            case("pixels", 2, 784, 128, Activation::Relu),
+        ];
+        cases.extend(Activation::ALL.iter().filter(|a| a.fusible()).map(|&a| case("epilogue", 1, 5, 9, a)));
+        cases
+    }
+}

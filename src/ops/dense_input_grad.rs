@@ -1,0 +1,100 @@
+//! The gradient of a dense product with respect to its input.
+
+use super::activation::Activation;
+use super::case::{Case, Fill};
+use super::real::Real;
+use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
+
+params! {
+    /// Shapes, where the weights lie, and the activation that made the input.
+    Params {
+        /// Blocks of 16 images.
+        blocks: u32,
+        /// Features of an input.
+        inputs: u32,
+        /// Features of an output.
+        units: u32,
+        /// First word of the weights, `[inputs][units]`.
+        weight: u32,
+        /// Number of the [`Activation`] whose output the input is.
+        activation: u32,
+    }
+}
+
+/// See the shader for the formula.
+pub struct DenseInputGrad;
+
+impl Formula for DenseInputGrad {
+    type Params = Params;
+    const NAME: &'static str = "dense_input_grad";
+    const BINDINGS: &'static [Binding] = &[read("y_grad"), read("parameters"), read("x"), write("x_grad")];
+
+    fn kernel(p: &Params, class: DeviceClass) -> Kernel {
+        let (lanes, inputs) = match class {
+            DeviceClass::Gpu => (64, 8),
+            DeviceClass::Software => (16, 16),
+        };
+        Kernel {
+            constants: vec![("LANES", lanes), ("INPUTS", inputs)],
+            grid: [(p.blocks * LANES as u32).div_ceil(lanes), p.inputs.div_ceil(inputs), 1],
+        }
+    }
+
+    fn cost(p: &Params) -> Cost {
+        let (images, inputs, units) = (u64::from(p.blocks) * LANES as u64, u64::from(p.inputs), u64::from(p.units));
+        Cost { flops: 2 * images * inputs * units, bytes: 4 * (images * (2 * inputs + units) + inputs * units) }
+    }
+
+    fn reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
+        let [y_grad, parameters, x, x_grad] = slots(args);
+        let (y_grad, parameters, x, x_grad) = (y_grad.real(), parameters.real(), x.real(), x_grad.real());
+        let (inputs, units) = (p.inputs as usize, p.units as usize);
+        let activation = Activation::from_code(p.activation);
+        let weight = &parameters[p.weight as usize..];
+        for block in 0..p.blocks as usize {
+            for k in 0..inputs {
+                for lane in 0..LANES {
+                    let mut sum = T::ZERO;
+                    for unit in 0..units {
+                        let gradient = y_grad[(block * units + unit) * LANES + lane];
+                        sum = gradient.mul_add(weight[k * units + unit], sum);
+                    }
+                    let at = (block * inputs + k) * LANES + lane;
+                    x_grad[at] = sum * activation.derivative_from_output(x[at]);
+                }
+            }
+        }
+    }
+
+    fn cases() -> Vec<Case<Params>> {
+        let case = |blocks: usize, inputs: usize, units: usize, activation: Activation| {
+            let p = Params {
+                blocks: blocks as u32,
+                inputs: inputs as u32,
+                units: units as u32,
+                weight: 7,
+                activation: activation as u32,
+            };
+            Case::new(
+                format!("{blocks} blocks, {inputs} <- {units}, {activation:?}"),
+                p,
+                vec![
+                    Fill::signed(blocks * units * LANES),
+                    Fill::signed(7 + inputs * units + 3),
+                    Fill::signed(blocks * inputs * LANES),
+                    Fill::Output(blocks * inputs * LANES),
+                ],
+            )
+        };
+        let mut cases = vec![
+            case(1, 1, 1, Activation::Linear),
+            case(2, 128, 10, Activation::Relu),
+            case(3, 37, 31, Activation::Relu),
+            case(5, 15, 17, Activation::Tanh),
+            case(4, 17, 15, Activation::Relu),
+            case(2, 100, 128, Activation::Relu),
+        ];
+        cases.extend(Activation::ALL.iter().filter(|a| a.fusible()).map(|&a| case(1, 9, 5, a)));
+        cases
+    }
+}

@@ -1,0 +1,31 @@
+//! The text of a kernel as it is compiled: constants first, imports expanded.
+
+use super::{Kernel, Op};
+
+/// What shaders may `#import`: the files of `shaders/shared`.
+const SHARED: &[(&str, &str)] = &[
+    ("activation", include_str!("../../shaders/shared/activation.wgsl")),
+    ("control", include_str!("../../shaders/shared/control.wgsl")),
+    ("threefry", include_str!("../../shaders/shared/threefry.wgsl")),
+];
+
+/// The WGSL of `op` with the constants of `kernel`; its entry point is `main`.
+pub fn expand(op: &dyn Op, kernel: &Kernel) -> String {
+    let mut text = String::new();
+    for (name, value) in &kernel.constants {
+        text.push_str(&format!("const {name}: u32 = {value}u;\n"));
+    }
+    for line in op.shader().lines() {
+        match line.strip_prefix("#import ") {
+            Some(name) => text.push_str(shared(name.trim())),
+            None => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn shared(name: &str) -> &'static str {
+    // A test expands every shader, so a wrong name cannot reach a user.
+    SHARED.iter().find(|(file, _)| *file == name).map_or("#error unknown import", |(_, text)| text)
+}

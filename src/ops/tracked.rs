@@ -1,0 +1,154 @@
+//! Running error analysis: a number together with a bound on the error that f32 would have made.
+//!
+//! Tolerances of parity tests are derived with it: the reference run over [`Tracked`] yields, for each
+//! output, the value in f64 and a bound on what rounding every intermediate to f32 can do to it.
+//! Source: Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, section 3.3.
+
+use super::real::Real;
+use std::cmp::Ordering;
+use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub};
+
+/// Unit roundoff of f32: half an ulp of one.
+pub const F32_ROUNDOFF: f64 = 5.960_464_477_539_063e-8;
+/// Roundoffs that a device may lose in a division (WGSL allows 2.5 ulp).
+const DIVISION: f64 = 5.0;
+/// Roundoffs of a square root (WGSL: 1 / inverseSqrt, 2 ulp and a division).
+const SQRT: f64 = 9.0;
+/// Roundoffs of exp, beside those that grow with the argument (WGSL: 3 + 2 |x| ulp).
+const EXP: (f64, f64) = (6.0, 4.0);
+/// Absolute error of log near one that drivers show (WGSL allows 2^-21).
+const LN_ABSOLUTE: f64 = 4.8e-7;
+
+/// A value and a bound on its absolute error in f32 arithmetic.
+#[derive(Clone, Copy, Debug)]
+pub struct Tracked {
+    /// The value, in f64.
+    pub value: f64,
+    /// Bound on |f32 result - value|.
+    pub error: f64,
+}
+
+impl Tracked {
+    fn rounded(value: f64, inherited: f64, roundoffs: f64) -> Self {
+        Self { value, error: inherited + roundoffs * F32_ROUNDOFF * value.abs() }
+    }
+}
+
+impl Add for Tracked {
+    type Output = Self;
+    fn add(self, b: Self) -> Self {
+        Self::rounded(self.value + b.value, self.error + b.error, 1.0)
+    }
+}
+impl Sub for Tracked {
+    type Output = Self;
+    fn sub(self, b: Self) -> Self {
+        Self::rounded(self.value - b.value, self.error + b.error, 1.0)
+    }
+}
+impl Mul for Tracked {
+    type Output = Self;
+    fn mul(self, b: Self) -> Self {
+        let inherited = self.value.abs() * b.error + b.value.abs() * self.error + self.error * b.error;
+        Self::rounded(self.value * b.value, inherited, 1.0)
+    }
+}
+impl Div for Tracked {
+    type Output = Self;
+    fn div(self, b: Self) -> Self {
+        let quotient = self.value / b.value;
+        let smallest = (b.value.abs() - b.error).max(f64::MIN_POSITIVE);
+        Self::rounded(quotient, (self.error + quotient.abs() * b.error) / smallest, DIVISION)
+    }
+}
+impl Neg for Tracked {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Self { value: -self.value, error: self.error }
+    }
+}
+impl AddAssign for Tracked {
+    fn add_assign(&mut self, b: Self) {
+        *self = *self + b;
+    }
+}
+impl MulAssign for Tracked {
+    fn mul_assign(&mut self, b: Self) {
+        *self = *self * b;
+    }
+}
+impl PartialEq for Tracked {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+impl PartialOrd for Tracked {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.value.partial_cmp(&other.value)
+    }
+}
+
+impl Real for Tracked {
+    const ZERO: Self = Self { value: 0.0, error: 0.0 };
+    const ONE: Self = Self { value: 1.0, error: 0.0 };
+    fn of(x: f64) -> Self {
+        Self { value: x, error: (f64::from(x as f32) - x).abs() }
+    }
+    fn to_f64(self) -> f64 {
+        self.value
+    }
+    fn exp(self) -> Self {
+        let value = self.value.exp();
+        let inherited = value * self.error.min(50.0).exp_m1();
+        Self::rounded(value, inherited, EXP.0 + EXP.1 * self.value.abs())
+    }
+    fn ln(self) -> Self {
+        let smallest = (self.value - self.error).max(f64::MIN_POSITIVE);
+        Self::rounded(self.value.ln(), self.error / smallest + LN_ABSOLUTE, 6.0)
+    }
+    fn sqrt(self) -> Self {
+        let value = self.value.sqrt();
+        let inherited = if value > 0.0 { self.error / value } else { self.error.sqrt() };
+        Self::rounded(value, inherited, SQRT)
+    }
+    fn tanh(self) -> Self {
+        let value = self.value.tanh();
+        // Kernels compute it through exp: (e^2x - 1) / (e^2x + 1), with a series near zero.
+        Self::rounded(value, self.error * (1.0 - value * value), 16.0)
+    }
+    fn exp_m1(self) -> Self {
+        let value = self.value.exp_m1();
+        let inherited = self.value.exp() * self.error.min(50.0).exp_m1();
+        Self::rounded(value, inherited, EXP.0 + EXP.1 * self.value.abs())
+    }
+    fn mul_add(self, a: Self, b: Self) -> Self {
+        self * a + b
+    }
+    fn max(self, other: Self) -> Self {
+        let value = self.value.max(other.value);
+        Self { value, error: self.error.max(other.error) }
+    }
+    fn abs(self) -> Self {
+        Self { value: self.value.abs(), error: self.error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_holds_for_a_sum_of_products_in_f32() {
+        let stream = crate::rng::Stream::new(3, crate::rng::Purpose::Test, 0, 0);
+        let mut exact = Tracked::ZERO;
+        let mut single = 0.0_f32;
+        for i in 0..1000 {
+            let (a, b) = (stream.uniform(2 * i) - 0.5, stream.uniform(2 * i + 1) - 0.5);
+            exact += Tracked::of(f64::from(a)) * Tracked::of(f64::from(b));
+            single += a * b;
+        }
+        let error = (f64::from(single) - exact.value).abs();
+        assert!(error > 0.0 && error <= exact.error, "{error} {}", exact.error);
+        assert!(exact.error < 1e-3);
+    }
+}

@@ -1,0 +1,130 @@
+//! The comparator: numbers of a device against the reference with its derived tolerance.
+
+use crate::ops::tracked::Tracked;
+
+/// How many times the bound on the rounding errors of one order of operations a kernel may be off: its
+/// order differs from the reference's, and the bound is of first order.
+pub const FACTOR: f64 = 2.0;
+
+/// A number that is off.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// Where.
+    pub index: usize,
+    /// What the device has.
+    pub found: f64,
+    /// What the reference has.
+    pub expected: f64,
+    /// How far off it may be.
+    pub allowed: f64,
+}
+
+/// What a comparison found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// The largest error as a share of what is allowed.
+    pub worst: f64,
+    /// The first number that is off, if any.
+    pub first: Option<Difference>,
+    /// How many are off.
+    pub wrong: usize,
+}
+
+/// Compares numbers. NaN and infinity in `found` are always wrong where the reference is finite.
+///
+/// # Panics
+/// When the lengths differ, which is a mistake of the caller.
+pub fn numbers(found: &[f32], expected: &[Tracked]) -> Comparison {
+    assert_eq!(found.len(), expected.len(), "comparing buffers of different lengths");
+    let mut comparison = Comparison { worst: 0.0, first: None, wrong: 0 };
+    for (index, (&found, expected)) in found.iter().zip(expected).enumerate() {
+        let found = f64::from(found);
+        // Devices may flush subnormal numbers to zero.
+        let allowed = FACTOR * expected.error + f64::from(f32::MIN_POSITIVE);
+        let error = (found - expected.value).abs();
+        let share = error / allowed;
+        // Written so that NaN fails.
+        if !(error <= allowed) {
+            comparison.wrong += 1;
+            comparison.first.get_or_insert(Difference { index, found, expected: expected.value, allowed });
+        }
+        if !(share <= comparison.worst) {
+            comparison.worst = share;
+        }
+    }
+    comparison
+}
+
+/// Compares words, which must be equal.
+///
+/// # Panics
+/// When the lengths differ, which is a mistake of the caller.
+pub fn words(found: &[u32], expected: &[u32]) -> Comparison {
+    assert_eq!(found.len(), expected.len(), "comparing buffers of different lengths");
+    let mut comparison = Comparison { worst: 0.0, first: None, wrong: 0 };
+    for (index, (&found, &expected)) in found.iter().zip(expected).enumerate() {
+        if found != expected {
+            comparison.wrong += 1;
+            comparison.worst = f64::INFINITY;
+            let (found, expected) = (f64::from(found), f64::from(expected));
+            comparison.first.get_or_insert(Difference { index, found, expected, allowed: 0.0 });
+        }
+    }
+    comparison
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expected(values: &[f64], error: f64) -> Vec<Tracked> {
+        values.iter().map(|&value| Tracked { value, error }).collect()
+    }
+
+    #[test]
+    fn equal_numbers_pass() {
+        let result = numbers(&[1.0, -2.0, 0.0], &expected(&[1.0, -2.0, 0.0], 1e-7));
+        assert_eq!((result.wrong, result.first), (0, None));
+    }
+
+    #[test]
+    fn a_planted_wrong_number_is_found_with_its_place() {
+        let result = numbers(&[1.0, -2.001, 0.0], &expected(&[1.0, -2.0, 0.0], 1e-7));
+        assert_eq!(result.wrong, 1);
+        assert_eq!(result.first.unwrap().index, 1);
+        assert!(result.worst > 1.0);
+    }
+
+    #[test]
+    fn nan_and_infinity_fail_even_against_large_tolerances() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let result = numbers(&[1.0, bad], &expected(&[1.0, 1.0], 1e30));
+            assert_eq!((result.wrong, result.first.unwrap().index), (1, 1), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nan_in_the_reference_fails_too() {
+        assert_eq!(numbers(&[0.0], &expected(&[f64::NAN], 1.0)).wrong, 1);
+        assert_eq!(numbers(&[f32::NAN], &expected(&[f64::NAN], 1.0)).wrong, 1);
+    }
+
+    #[test]
+    fn zeros_against_something_fail() {
+        assert_eq!(numbers(&[0.0; 4], &expected(&[0.5; 4], 1e-7)).wrong, 4);
+        assert_eq!(numbers(&[0.5; 4], &expected(&[0.0; 4], 1e-7)).wrong, 4);
+    }
+
+    #[test]
+    #[should_panic(expected = "different lengths")]
+    fn a_wrong_length_panics() {
+        numbers(&[0.0; 3], &expected(&[0.0; 4], 1.0));
+    }
+
+    #[test]
+    fn words_must_be_equal() {
+        assert_eq!(words(&[1, 2, 3], &[1, 2, 3]).wrong, 0);
+        let result = words(&[1, 2, 4], &[1, 2, 3]);
+        assert_eq!((result.wrong, result.first.unwrap().index), (1, 2));
+    }
+}

@@ -1,0 +1,4 @@
+//! Proving backends right: every op, and whole training steps, against the f64 reference.
+
+pub mod compare;
+pub mod ops;

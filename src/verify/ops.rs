@@ -1,0 +1,129 @@
+//! Every test case of every op, run on a backend and compared with the f64 reference.
+
+use super::compare::{self, Comparison, Difference};
+use crate::backend::Backend;
+use crate::ops::case::Case;
+use crate::ops::tracked::Tracked;
+use crate::ops::{self, Access, Element, Op, Slot};
+use crate::plan::{BufferId, Call, Lifetime, Plan, ProgramId};
+use anyhow::Result;
+
+/// A case and its place in the plan.
+pub struct PlacedCase {
+    /// The op.
+    pub op: &'static dyn Op,
+    /// Its case.
+    pub case: Case<Vec<u32>>,
+    program: ProgramId,
+    buffers: Vec<BufferId>,
+}
+
+/// All cases of all ops (or of the one called `only`) as one plan, a program each.
+pub fn plan(only: Option<&str>) -> (Plan, Vec<PlacedCase>) {
+    let mut plan = Plan::default();
+    let mut placed = Vec::new();
+    for &op in ops::ALL.iter().filter(|op| only.is_none_or(|name| name == op.name())) {
+        for case in op.cases() {
+            let program = plan.program(format!("{}: {}", op.name(), case.name));
+            let buffers: Vec<BufferId> = contents(&case)
+                .iter()
+                .zip(op.bindings())
+                .map(|(words, binding)| plan.buffer(binding.name, words.len(), Lifetime::Run))
+                .collect();
+            plan.programs[program.0].calls.push(Call {
+                op,
+                params: case.params.clone(),
+                buffers: buffers.clone(),
+                place: case.name.clone(),
+            });
+            placed.push(PlacedCase { op, case, program, buffers });
+        }
+    }
+    (plan, placed)
+}
+
+fn contents(case: &Case<Vec<u32>>) -> Vec<Vec<u32>> {
+    case.buffers.iter().enumerate().map(|(i, fill)| fill.make(0x5EED, i)).collect()
+}
+
+/// What became of one case.
+#[derive(Clone, Debug)]
+pub struct CaseReport {
+    /// The op's name.
+    pub op: &'static str,
+    /// The case's name.
+    pub case: String,
+    /// The largest error as a share of what is allowed.
+    pub worst: f64,
+    /// The first wrong number and the buffer it is in.
+    pub wrong: Option<(&'static str, Difference)>,
+}
+
+/// Runs a case on the backend that was made for [`plan`], and compares every buffer afterwards: outputs with the
+/// reference, and what must not change with what it was.
+///
+/// # Errors
+/// When the backend fails.
+pub fn check(backend: &mut dyn Backend, placed: &PlacedCase) -> Result<CaseReport> {
+    let before = contents(&placed.case);
+    for (id, words) in placed.buffers.iter().zip(&before) {
+        backend.write(*id, 0, words)?;
+    }
+    backend.run(placed.program, 1)?;
+    let expected = reference(placed.op, &placed.case.params, &before);
+    let mut report =
+        CaseReport { op: placed.op.name(), case: placed.case.name.clone(), worst: 0.0, wrong: None };
+    for (i, binding) in placed.op.bindings().iter().enumerate() {
+        let mut found = vec![0; before[i].len()];
+        backend.read(placed.buffers[i], 0, &mut found)?;
+        let comparison = match &expected[i] {
+            _ if binding.access == Access::Read => compare::words(&found, &before[i]),
+            Expected::Numbers(expected) => compare::numbers(bytemuck::cast_slice(&found), expected),
+            Expected::Words(expected) => compare::words(&found, expected),
+        };
+        report.add(binding.name, comparison);
+    }
+    Ok(report)
+}
+
+impl CaseReport {
+    fn add(&mut self, buffer: &'static str, comparison: Comparison) {
+        if !(comparison.worst <= self.worst) {
+            self.worst = comparison.worst;
+        }
+        if self.wrong.is_none() {
+            self.wrong = comparison.first.map(|difference| (buffer, difference));
+        }
+    }
+}
+
+/// What a buffer should hold after a call.
+pub enum Expected {
+    /// Numbers with the error that f32 may have.
+    Numbers(Vec<Tracked>),
+    /// Words, exactly.
+    Words(Vec<u32>),
+}
+
+/// Runs the reference of an op in f64 with error bounds, on buffers given as words.
+pub fn reference(op: &dyn Op, params: &[u32], before: &[Vec<u32>]) -> Vec<Expected> {
+    let mut buffers: Vec<Expected> = before
+        .iter()
+        .zip(op.bindings())
+        .map(|(words, binding)| match binding.element {
+            Element::U32 => Expected::Words(words.clone()),
+            Element::F32 => Expected::Numbers(
+                words.iter().map(|&w| Tracked { value: f64::from(f32::from_bits(w)), error: 0.0 }).collect(),
+            ),
+        })
+        .collect();
+    let slots = buffers
+        .iter_mut()
+        .map(|buffer| match buffer {
+            Expected::Numbers(values) => Slot::Real(values.as_mut_slice()),
+            Expected::Words(words) => Slot::Words(words.as_mut_slice()),
+        })
+        .collect();
+    op.reference_tracked(params, slots);
+    buffers
+}
