@@ -1,4 +1,5 @@
 //! gpu-mnist
+pub mod data;
 pub mod error;
 pub mod ops;
 pub mod rng;
