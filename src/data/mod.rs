@@ -1,7 +1,8 @@
 //! Data sets: from files to bytes in memory.
 //!
 //! [`DataSet::load`] takes `mnist` (embedded) or a folder of four IDX files ([`idx`]). Pixels stay bytes;
-//! [`scaling`] says what numbers a network sees, and [`known`] whether the files are the published ones.
+//! [`scaling`] says what numbers a network sees, [`summary`] what is in a set, and [`known`] whether the
+//! files are the published ones.
 //!
 //! *Files are hostile until read:* every size is checked before memory is taken for it, nothing here panics
 //! on a file, and every refusal is an [`Error::BadFile`] that names the file and says what to do.
@@ -20,9 +21,11 @@ mod folder;
 pub mod idx;
 pub mod known;
 pub mod scaling;
+pub mod summary;
 
 pub use embedded::verify as verify_embedded;
 pub use scaling::{PixelTransform, Scaling};
+pub use summary::Summary;
 
 /// Grey pictures of one size.
 #[derive(Clone, Debug, PartialEq, Eq)]
