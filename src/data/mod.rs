@@ -1,8 +1,8 @@
 //! Data sets: from files to bytes in memory.
 //!
 //! [`DataSet::load`] takes `mnist` (embedded) or a folder of four IDX files ([`idx`]). Pixels stay bytes;
-//! [`scaling`] says what numbers a network sees, [`summary`] what is in a set, and [`known`] whether the
-//! files are the published ones.
+//! [`scaling`] says what numbers a network sees, [`split`] which rows it trains on, [`summary`] what is in a
+//! set, and [`known`] whether the files are the published ones.
 //!
 //! *Files are hostile until read:* every size is checked before memory is taken for it, nothing here panics
 //! on a file, and every refusal is an [`Error::BadFile`] that names the file and says what to do.
@@ -21,10 +21,12 @@ mod folder;
 pub mod idx;
 pub mod known;
 pub mod scaling;
+pub mod split;
 pub mod summary;
 
 pub use embedded::verify as verify_embedded;
 pub use scaling::{PixelTransform, Scaling};
+pub use split::validation_cut;
 pub use summary::Summary;
 
 /// Grey pictures of one size.
@@ -120,7 +122,7 @@ pub struct Source {
 pub struct DataSet {
     /// `mnist`, or the name of the folder or file.
     pub name: String,
-    /// What to train on.
+    /// What to train on; validation data are cut off it by [`validation_cut`].
     pub train: Split,
     /// What to evaluate on; images of the same size.
     pub test: Split,
