@@ -1,8 +1,8 @@
 //! Data sets: from files to bytes in memory.
 //!
-//! [`DataSet::load`] takes `mnist` (embedded) or a folder of four IDX files ([`idx`]). Pixels stay bytes;
-//! [`scaling`] says what numbers a network sees, [`split`] which rows it trains on, [`summary`] what is in a
-//! set, and [`known`] whether the files are the published ones.
+//! [`DataSet::load`] takes `mnist` (embedded), a folder of four IDX files ([`idx`]) or an `.npz` file ([`npz`]).
+//! Pixels stay bytes; [`scaling`] says what numbers a network sees, [`split`] which rows it trains on,
+//! [`summary`] what is in a set, and [`known`] whether the files are the published ones.
 //!
 //! *Files are hostile until read:* every size is checked before memory is taken for it, nothing here panics
 //! on a file, and every refusal is an [`Error::BadFile`] that names the file and says what to do.
@@ -20,6 +20,8 @@ mod embedded;
 mod folder;
 pub mod idx;
 pub mod known;
+mod npy;
+pub mod npz;
 pub mod scaling;
 pub mod split;
 pub mod summary;
@@ -110,7 +112,7 @@ impl Split {
 pub struct Source {
     /// The file's name, without its folder.
     pub name: String,
-    /// Length in bytes: of an IDX file once unpacked.
+    /// Length in bytes: of an IDX file once unpacked, of an `.npz` file as it is.
     pub bytes: u64,
     /// SHA-256 in lower-case hexadecimal digits of the same bytes, so that gzipping a file anew changes
     /// nothing.
@@ -128,7 +130,7 @@ pub struct DataSet {
     pub test: Split,
     /// One more than the greatest label of both splits.
     pub classes: usize,
-    /// The files, in the order training images, training labels, test images, test labels.
+    /// The files, in the order training images, training labels, test images, test labels, or the `.npz`.
     pub sources: Vec<Source>,
 }
 
@@ -158,7 +160,7 @@ impl DataSet {
     }
 
     /// `mnist` is the embedded set (a folder of that name is `./mnist`); else the path of a folder of four
-    /// IDX files.
+    /// IDX files, or of an `.npz` file with `x_train`, `y_train`, `x_test` and `y_test`.
     ///
     /// # Errors
     /// [`Error::BadFile`] if there is no such thing or it is not a whole data set.
@@ -168,10 +170,12 @@ impl DataSet {
             Self::embedded()
         } else if path.is_dir() {
             folder::load(path)
+        } else if has_extension(path, "npz") {
+            npz::load(path)
         } else {
-            let found = if path.exists() { "is not a folder" } else { "does not exist" };
+            let found = if path.exists() { "is neither a folder nor an .npz file" } else { "does not exist" };
             bail!(Error::BadFile(format!(
-                "{spec:?} {found}; give `mnist`, or a folder that holds {}",
+                "{spec:?} {found}; give `mnist`, a folder that holds {}, or an .npz file",
                 folder::EXPECTED
             )))
         }
@@ -209,10 +213,22 @@ fn open_regular(path: &Path) -> Result<(File, u64)> {
     Ok((file, metadata.len()))
 }
 
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension))
+}
+
 /// The last part of a path, for [`Source::name`] and [`DataSet::name`].
 fn file_name(path: &str) -> String {
     let resolved = Path::new(path);
     resolved.file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Quoted text of a file for a message, and of a long one the beginning, since a file can make it as long as
+/// it likes.
+fn excerpt(text: &str) -> String {
+    const SHOWN: usize = 100;
+    let quoted: String = text.chars().take(SHOWN).collect();
+    if quoted.len() < text.len() { format!("{quoted:?}..") } else { format!("{quoted:?}") }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -274,6 +290,6 @@ mod tests {
     #[test]
     fn a_missing_path_says_what_can_be_given() {
         let text = DataSet::load("no/such/place").expect_err("is not there").to_string();
-        assert!(text.contains("does not exist; give `mnist`, or a folder that holds"), "{text}");
+        assert!(text.contains("does not exist; give `mnist`, a folder that holds"), "{text}");
     }
 }
