@@ -1,5 +1,6 @@
 //! gpu-mnist
 pub mod backend;
+pub mod data;
 pub mod error;
 pub mod ops;
 pub mod plan;
