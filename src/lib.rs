@@ -1,4 +1,5 @@
 //! gpu-mnist
 pub mod error;
 pub mod ops;
+pub mod recipe;
 pub mod rng;
