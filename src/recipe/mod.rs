@@ -226,7 +226,7 @@ fn no_such_recipe(name: &str) -> String {
     let guess = guess.map_or(String::new(), |guess| format!(" (did you mean {guess}?)"));
     let known: Vec<_> = preset::names().collect();
     format!(
-        "there is no recipe \"{name}\"{guess} Give the path of a .toml file, or one of: {}",
+        "there is no recipe \"{name}\"{guess}. Give the path of a .toml file, or one of: {}",
         known.join(", ")
     )
 }
