@@ -1,22 +1,8 @@
 //! `[data]`: how pixels are scaled and what validation is measured on.
 
 use super::problem::Problem;
+use crate::data::Scaling;
 use serde::{Deserialize, Serialize};
-
-/// How bytes become numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Scaling {
-    /// x / 255
-    #[default]
-    Unit,
-    /// 0 to 255 as they are.
-    Raw,
-    /// Each column of each image divided by its L2 norm (a zero norm divides by one).
-    L2Columns,
-    /// (x - mean) / standard deviation, both of the training set.
-    Standardize,
-}
 
 /// Which images validation is measured on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

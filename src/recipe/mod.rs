@@ -16,7 +16,7 @@ mod tagged;
 pub mod training;
 mod tree;
 
-pub use data::{Data, Scaling, Validation};
+pub use data::{Data, Validation};
 pub use initializer::Initializer;
 pub use optimizer::Optimizer;
 pub use overrides::Overrides;
