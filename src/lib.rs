@@ -1,5 +1,6 @@
 //! gpu-mnist
 pub mod backend;
+pub mod cli;
 pub mod data;
 pub mod error;
 pub mod layers;
@@ -7,4 +8,5 @@ pub mod ops;
 pub mod plan;
 pub mod recipe;
 pub mod rng;
+pub mod train;
 pub mod verify;

@@ -4,6 +4,11 @@
 //! running = momentum running + (1 - momentum) batch; evaluation uses the running ones.
 
 use super::{Layer, ParameterSpec, Shape};
+use crate::ops::batch_norm_grad::{self, BatchNormGrad};
+use crate::ops::batch_norm_inference::{self, BatchNormInference};
+use crate::ops::{self, batch_norm};
+use crate::plan::BufferId;
+use crate::plan::emit::{Emitter, Mode, Shared, Tensor, Trace};
 use crate::recipe::{Initializer, Problem, problem};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -51,6 +56,68 @@ impl Layer for BatchNorm {
             channel("running_mean", Initializer::Zeros, false),
             channel("running_variance", Initializer::Ones, false),
         ]
+    }
+
+    fn takes_epilogue(&self) -> bool {
+        true
+    }
+
+    fn forward(&self, e: &mut Emitter<'_>, x: Tensor) -> Trace {
+        let y = e.tensor("output", x.shape, e.epilogue);
+        let (blocks, channels, pixels) = (e.blocks as u32, x.shape.channels as u32, x.shape.pixels() as u32);
+        let (gamma, beta) = (e.offset("gamma"), e.offset("beta"));
+        let (running_mean, running_variance) = (e.offset("running_mean"), e.offset("running_variance"));
+        let (activation, epsilon) = (e.epilogue as u32, self.epsilon as f32);
+        let Shared { parameters, statistics, .. } = e.shared;
+        if e.mode == Mode::Evaluate {
+            let params = batch_norm_inference::Params {
+                blocks,
+                channels,
+                pixels,
+                gamma,
+                beta,
+                running_mean,
+                running_variance,
+                activation,
+                epsilon,
+            };
+            e.call(&BatchNormInference, &params, &[x.buffer, parameters, statistics, y.buffer]);
+            return Trace { x, y, saved: vec![] };
+        }
+        let params = batch_norm::Params {
+            blocks,
+            channels,
+            pixels,
+            gamma,
+            beta,
+            running_mean,
+            running_variance,
+            activation,
+            momentum: self.momentum as f32,
+            epsilon,
+        };
+        let saved = e.scratch("mean_and_inverse_deviation", 2 * x.shape.channels);
+        let buffers = [x.buffer, parameters, e.control, statistics, saved, y.buffer];
+        e.call(&ops::batch_norm::BatchNorm, &params, &buffers);
+        Trace { x, y, saved: vec![saved] }
+    }
+
+    fn backward(&self, e: &mut Emitter<'_>, trace: &Trace, y_grad: BufferId, _: bool) -> Option<BufferId> {
+        let x = &trace.x;
+        let x_grad = e.gradient_of(x);
+        let params = batch_norm_grad::Params {
+            blocks: e.blocks as u32,
+            channels: x.shape.channels as u32,
+            pixels: x.shape.pixels() as u32,
+            gamma: e.offset("gamma"),
+            gamma_grad: e.offset("gamma"),
+            beta_grad: e.offset("beta"),
+            activation: x.activation as u32,
+        };
+        let Shared { parameters, gradients, .. } = e.shared;
+        let buffers = [y_grad, x.buffer, parameters, trace.saved[0], e.control, gradients, x_grad];
+        e.call(&BatchNormGrad, &params, &buffers);
+        Some(x_grad)
     }
 
     fn check(&self) -> Result<(), Problem> {

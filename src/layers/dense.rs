@@ -4,6 +4,11 @@
 
 use super::{Layer, ParameterSpec, Shape};
 use crate::ops::activation::Activation;
+use crate::ops::dense::{self, Dense as Product};
+use crate::ops::dense_input_grad::{self, DenseInputGrad};
+use crate::ops::dense_weight_grad::{self, DenseWeightGrad};
+use crate::plan::BufferId;
+use crate::plan::emit::{Emitter, Tensor, Trace};
 use crate::recipe::{Initializer, Problem, problem};
 use anyhow::Result;
 use serde::de::{Deserializer, Error, Visitor};
@@ -78,6 +83,49 @@ impl Layer for Dense {
             trainable: true,
         };
         vec![weight, ParameterSpec::vector("bias", units, &self.bias_initializer, true)]
+    }
+
+    fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    fn takes_epilogue(&self) -> bool {
+        true
+    }
+
+    fn forward(&self, e: &mut Emitter<'_>, x: Tensor) -> Trace {
+        let y = e.tensor("output", Shape::vector(self.outputs()), e.epilogue);
+        let params = dense::Params {
+            blocks: e.blocks as u32,
+            inputs: x.shape.features() as u32,
+            units: self.outputs() as u32,
+            weight: e.offset("weight"),
+            bias: e.offset("bias"),
+            activation: e.epilogue as u32,
+        };
+        e.call(&Product, &params, &[x.buffer, e.shared.parameters, y.buffer]);
+        Trace { x, y, saved: vec![] }
+    }
+
+    fn backward(
+        &self,
+        e: &mut Emitter<'_>,
+        trace: &Trace,
+        y_grad: BufferId,
+        wants: bool,
+    ) -> Option<BufferId> {
+        let x = &trace.x;
+        let (blocks, inputs, units) = (e.blocks as u32, x.shape.features() as u32, self.outputs() as u32);
+        let (weight, bias) = (e.offset("weight"), e.offset("bias"));
+        let params = dense_weight_grad::Params { blocks, inputs, units, weight, bias };
+        e.call_later(&DenseWeightGrad, &params, &[x.buffer, y_grad, e.shared.gradients]);
+        wants.then(|| {
+            let x_grad = e.gradient_of(x);
+            let activation = x.activation as u32;
+            let params = dense_input_grad::Params { blocks, inputs, units, weight, activation };
+            e.call(&DenseInputGrad, &params, &[y_grad, e.shared.parameters, x.buffer, x_grad]);
+            x_grad
+        })
     }
 
     fn check(&self) -> Result<(), Problem> {

@@ -18,6 +18,9 @@ pub use repeat::Repeat;
 pub(crate) use repeat::check;
 pub use resolve::{MAX_VALUES, ResolvedLayer, resolve};
 
+use crate::ops::activation::Activation;
+use crate::plan::BufferId;
+use crate::plan::emit::{Emitter, Tensor, Trace};
 use crate::recipe::{Initializer, Problem, tagged};
 use anyhow::Result;
 use std::fmt;
@@ -34,6 +37,11 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// Values in one channel.
+    pub fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+
     /// A vector of `features`.
     pub fn vector(features: usize) -> Self {
         Self { channels: features, height: 1, width: 1 }
@@ -121,6 +129,29 @@ pub trait Layer: fmt::Debug {
     fn parameters(&self, _input: Shape) -> Vec<ParameterSpec> {
         Vec::new()
     }
+
+    /// The function that it applies to its output.
+    fn activation(&self) -> Activation {
+        Activation::Linear
+    }
+
+    /// Whether its op applies a function to the output at no cost: its own, or that of an activation layer behind it.
+    fn takes_epilogue(&self) -> bool {
+        false
+    }
+
+    /// Emits the calls from `x` to the output. The function to apply is [`Emitter::epilogue`].
+    fn forward(&self, emitter: &mut Emitter<'_>, x: Tensor) -> Trace;
+
+    /// Emits the calls from the gradient of the output to those of the parameters and, where `wants_input_grad`, of the
+    /// input, which it returns. Gradients are with respect to the values before the activation of the [`Tensor`].
+    fn backward(
+        &self,
+        emitter: &mut Emitter<'_>,
+        trace: &Trace,
+        y_grad: BufferId,
+        wants_input_grad: bool,
+    ) -> Option<BufferId>;
 
     /// Whether its settings make sense by themselves.
     ///
