@@ -1,7 +1,10 @@
 //! The gradients of a dense product with respect to its weights and biases.
 
 use super::case::{Case, Fill};
+use super::dense_cpu::{self, Outer};
 use super::real::Real;
+use super::share::{CpuArgs, Part, Split};
+use super::simd::{self, Simd};
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
 
 params! {
@@ -63,6 +66,14 @@ impl Formula for DenseWeightGrad {
         }
     }
 
+    fn split(_: &Params) -> Split {
+        Split::Shares
+    }
+
+    fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
+        simd::dispatch(Run { p, args, part });
+    }
+
     fn cases() -> Vec<Case<Params>> {
         let case = |blocks: usize, inputs: usize, units: usize| {
             let (weight, bias) = (5, 5 + inputs * units + 1);
@@ -83,6 +94,37 @@ impl Formula for DenseWeightGrad {
                 ],
             )
         };
-        vec![case(1, 1, 1), case(2, 128, 10), case(3, 37, 31), case(5, 33, 5), case(16, 17, 16), case(2, 784, 33)]
+        let mut cases =
+            vec![case(1, 1, 1), case(2, 128, 10), case(3, 37, 31), case(5, 33, 5), case(16, 17, 16), case(2, 784, 33)];
+        // Sizes round the register tiles: 6 inputs and 4 vectors of units, 12 inputs and 1 or 2 vectors.
+        cases.extend([(1, 5, 63), (2, 6, 64), (3, 7, 65), (1, 11, 16), (2, 12, 17), (1, 13, 32), (4, 23, 97)].map(|(b, i, u)| case(b, i, u)));
+        cases
+    }
+}
+
+struct Run<'a> {
+    p: &'a Params,
+    args: &'a CpuArgs<'a>,
+    part: Part,
+}
+
+impl simd::Kernel for Run<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { p, args, part } = self;
+        let (inputs, units) = (p.inputs as usize, p.units as usize);
+        let owned = part.features(units);
+        let store = |row: usize, panel: usize, sums| {
+            let unit = owned.start + panel * LANES;
+            let at = row + unit;
+            let width = LANES.min(owned.end - unit);
+            dense_cpu::store_part(s, args.output(2, at..at + width), sums);
+        };
+        dense_cpu::with_scratch(|scratch| {
+            dense_cpu::panels(args.input(1), units, p.blocks as usize, owned.clone(), scratch);
+            let outer = Outer { x: args.input(0), inputs, panels: scratch, images: p.blocks as usize * LANES };
+            outer.run(s, 0..inputs, |k, panel, sums| store(p.weight as usize + k * units, panel, sums));
+            outer.biases(s, |panel, sums| store(p.bias as usize, panel, sums));
+        });
     }
 }

@@ -20,6 +20,7 @@ pub mod activation;
 pub mod activation_simd;
 pub mod case;
 pub mod control;
+mod dense_cpu;
 pub mod real;
 pub mod shader;
 pub mod share;
