@@ -3,7 +3,7 @@
 use super::activation::Activation;
 use super::activation_simd;
 use super::case::{Case, Fill};
-use super::dense_cpu::{self, Product};
+use super::dense_cpu::{self, Finish, Product};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
@@ -132,19 +132,34 @@ impl simd::Kernel for Run<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { p, args, part } = self;
-        let (x, parameters) = (args.input(0), args.input(1));
-        let (units, activation) = (p.units as usize, Activation::from_code(p.activation));
-        let bias = &parameters[p.bias as usize..][..units];
+        let parameters = args.input(1);
+        let units = p.units as usize;
         let product = Product {
             coefficients: &parameters[p.weight as usize..],
             stride: units,
-            vectors: x,
+            vectors: args.input(0),
             depth: p.inputs as usize,
         };
-        product.run::<S, false>(s, part.blocks_of(p.blocks as usize), part.features(units), |block, unit, sum| {
-            let y = activation_simd::apply(s, activation, s.add(sum, s.splat(bias[unit])));
-            let at = (block * units + unit) * LANES;
-            s.store(args.output(2, at..at + LANES), y);
-        });
+        let epilogue = Epilogue {
+            bias: &parameters[p.bias as usize..][..units],
+            activation: Activation::from_code(p.activation),
+            args,
+        };
+        product.run::<S, false>(s, part.blocks_of(p.blocks as usize), part.features(units), epilogue);
+    }
+}
+
+struct Epilogue<'a> {
+    bias: &'a [f32],
+    activation: Activation,
+    args: &'a CpuArgs<'a>,
+}
+
+impl Finish for Epilogue<'_> {
+    #[inline(always)]
+    fn finish<S: Simd>(&mut self, s: S, block: usize, unit: usize, sums: S::V) {
+        let y = activation_simd::apply(s, self.activation, s.add(sums, s.splat(self.bias[unit])));
+        let at = (block * self.bias.len() + unit) * LANES;
+        s.store(self.args.output(2, at..at + LANES), y);
     }
 }

@@ -15,10 +15,23 @@ pub(super) fn split(blocks: usize) -> Split {
     if blocks >= 8 { Split::Blocks { count: blocks, align: 1 } } else { Split::Shares }
 }
 
-/// Lends memory that the thread keeps from call to call.
-pub(super) fn with_scratch(work: impl FnOnce(&mut Vec<f32>)) {
-    thread_local!(static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) });
-    SCRATCH.with_borrow_mut(work);
+thread_local!(static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) });
+
+/// Takes the memory that the thread keeps from call to call; [`give_scratch`] brings it back. No closure gets it, since
+/// closures are not compiled with the instructions of the function round them.
+pub(super) fn take_scratch() -> Vec<f32> {
+    SCRATCH.take()
+}
+
+/// Keeps memory for the next call.
+pub(super) fn give_scratch(scratch: Vec<f32>) {
+    SCRATCH.set(scratch);
+}
+
+/// What becomes of a sum: a trait and not a closure, so that it is compiled with the chosen instructions.
+pub(super) trait Finish {
+    /// Takes the vector of sums of (block, row) in a [`Product`], or of (row, panel) in an [`Outer`].
+    fn finish<S: Simd>(&mut self, s: S, first: usize, second: usize, sums: S::V);
 }
 
 /// Stores the first lanes, as many as `to` has.
@@ -55,7 +68,7 @@ impl Product<'_> {
         s: S,
         blocks: Range<usize>,
         rows: Range<usize>,
-        mut finish: impl FnMut(usize, usize, S::V),
+        mut finish: impl Finish,
     ) {
         let mut block = blocks.start;
         if S::REGISTERS >= 32 {
@@ -77,7 +90,7 @@ impl Product<'_> {
         s: S,
         block: usize,
         rows: Range<usize>,
-        finish: &mut impl FnMut(usize, usize, S::V),
+        finish: &mut impl Finish,
     ) {
         let mut row = rows.start;
         macro_rules! tiles {
@@ -101,7 +114,7 @@ impl Product<'_> {
         s: S,
         block: usize,
         row: usize,
-        finish: &mut impl FnMut(usize, usize, S::V),
+        finish: &mut impl Finish,
     ) {
         let mut sums = [[s.splat(0.0); R]; B];
         let mut vectors = [self.vectors; B];
@@ -129,7 +142,7 @@ impl Product<'_> {
         }
         for (b, sums) in sums.into_iter().enumerate() {
             for (r, sum) in sums.into_iter().enumerate() {
-                finish(block + b, row + r, sum);
+                finish.finish(s, block + b, row + r, sum);
             }
         }
     }
@@ -176,7 +189,7 @@ pub(super) fn panels(
 impl Outer<'_> {
     /// Hands the sums of `rows` to `finish` as (row, panel, sums).
     #[inline(always)]
-    pub(super) fn run<S: Simd>(self, s: S, rows: Range<usize>, mut finish: impl FnMut(usize, usize, S::V)) {
+    pub(super) fn run<S: Simd>(self, s: S, rows: Range<usize>, finish: &mut impl Finish) {
         let count = self.panels.len() / (self.images * LANES);
         let mut panel = 0;
         macro_rules! strips {
@@ -184,7 +197,7 @@ impl Outer<'_> {
                 $(while count - panel >= $panels {
                     let mut row = rows.start;
                     $(while rows.end - row >= $rows {
-                        self.tile::<S, $rows, $panels>(s, row, panel, &mut finish);
+                        self.tile::<S, $rows, $panels>(s, row, panel, finish);
                         row += $rows;
                     })*
                     panel += $panels;
@@ -204,7 +217,7 @@ impl Outer<'_> {
         s: S,
         row: usize,
         panel: usize,
-        finish: &mut impl FnMut(usize, usize, S::V),
+        finish: &mut impl Finish,
     ) {
         let mut sums = [[s.splat(0.0); P]; R];
         let mut panels = [self.panels; P];
@@ -228,20 +241,20 @@ impl Outer<'_> {
         }
         for (r, sums) in sums.into_iter().enumerate() {
             for (p, sums) in sums.into_iter().enumerate() {
-                finish(row + r, panel + p, sums);
+                finish.finish(s, row + r, panel + p, sums);
             }
         }
     }
 
-    /// Hands the sums over images alone (the biases' gradients) to `finish` as (panel, sums).
+    /// Hands the sums over images alone (the biases' gradients) to `finish` as (0, panel, sums).
     #[inline(always)]
-    pub(super) fn biases<S: Simd>(self, s: S, mut finish: impl FnMut(usize, S::V)) {
+    pub(super) fn biases<S: Simd>(self, s: S, finish: &mut impl Finish) {
         for (panel, gradients) in self.panels.chunks_exact(self.images * LANES).enumerate() {
             let mut sum = s.splat(0.0);
             for gradients in gradients.chunks_exact(LANES) {
                 sum = s.add(sum, s.load(gradients));
             }
-            finish(panel, sum);
+            finish.finish(s, 0, panel, sum);
         }
     }
 }

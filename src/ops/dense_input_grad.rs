@@ -3,7 +3,7 @@
 use super::activation::Activation;
 use super::activation_simd;
 use super::case::{Case, Fill};
-use super::dense_cpu::{self, Product};
+use super::dense_cpu::{self, Finish, Product};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
@@ -128,19 +128,30 @@ impl simd::Kernel for Run<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { p, args, part } = self;
-        let (y_grad, parameters, x) = (args.input(0), args.input(1), args.input(2));
         let (inputs, units) = (p.inputs as usize, p.units as usize);
-        let activation = Activation::from_code(p.activation);
         let product = Product {
-            coefficients: &parameters[p.weight as usize..],
+            coefficients: &args.input(1)[p.weight as usize..],
             stride: units,
-            vectors: y_grad,
+            vectors: args.input(0),
             depth: units,
         };
-        product.run::<S, true>(s, part.blocks_of(p.blocks as usize), part.features(inputs), |block, k, sum| {
-            let at = (block * inputs + k) * LANES;
-            let slope = activation_simd::derivative_from_output(s, activation, s.load(&x[at..]));
-            s.store(args.output(3, at..at + LANES), s.mul(sum, slope));
-        });
+        let epilogue = Epilogue { inputs, activation: Activation::from_code(p.activation), args };
+        product.run::<S, true>(s, part.blocks_of(p.blocks as usize), part.features(inputs), epilogue);
+    }
+}
+
+struct Epilogue<'a> {
+    inputs: usize,
+    activation: Activation,
+    args: &'a CpuArgs<'a>,
+}
+
+impl Finish for Epilogue<'_> {
+    #[inline(always)]
+    fn finish<S: Simd>(&mut self, s: S, block: usize, k: usize, sums: S::V) {
+        let at = (block * self.inputs + k) * LANES;
+        let x = s.load(&self.args.input(2)[at..]);
+        let slope = activation_simd::derivative_from_output(s, self.activation, x);
+        s.store(self.args.output(3, at..at + LANES), s.mul(sums, slope));
     }
 }

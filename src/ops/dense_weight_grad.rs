@@ -1,11 +1,12 @@
 //! The gradients of a dense product with respect to its weights and biases.
 
 use super::case::{Case, Fill};
-use super::dense_cpu::{self, Outer};
+use super::dense_cpu::{self, Finish, Outer};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
+use std::ops::Range;
 
 params! {
     /// Shapes, and where the gradients lie in the flat buffer.
@@ -112,19 +113,31 @@ impl simd::Kernel for Run<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { p, args, part } = self;
-        let (inputs, units) = (p.inputs as usize, p.units as usize);
+        let (blocks, inputs, units) = (p.blocks as usize, p.inputs as usize, p.units as usize);
         let owned = part.features(units);
-        let store = |row: usize, panel: usize, sums| {
-            let unit = owned.start + panel * LANES;
-            let at = row + unit;
-            let width = LANES.min(owned.end - unit);
-            dense_cpu::store_part(s, args.output(2, at..at + width), sums);
-        };
-        dense_cpu::with_scratch(|scratch| {
-            dense_cpu::panels(args.input(1), units, p.blocks as usize, owned.clone(), scratch);
-            let outer = Outer { x: args.input(0), inputs, panels: scratch, images: p.blocks as usize * LANES };
-            outer.run(s, 0..inputs, |k, panel, sums| store(p.weight as usize + k * units, panel, sums));
-            outer.biases(s, |panel, sums| store(p.bias as usize, panel, sums));
-        });
+        let mut scratch = dense_cpu::take_scratch();
+        dense_cpu::panels(args.input(1), units, blocks, owned.clone(), &mut scratch);
+        let outer = Outer { x: args.input(0), inputs, panels: &scratch, images: blocks * LANES };
+        let rows = |first: u32| Rows { first: first as usize, units, owned: owned.clone(), args };
+        outer.run(s, 0..inputs, &mut rows(p.weight));
+        outer.biases(s, &mut rows(p.bias));
+        dense_cpu::give_scratch(scratch);
+    }
+}
+
+/// Gradients in rows of `units`, of which the part owns some columns.
+struct Rows<'a> {
+    first: usize,
+    units: usize,
+    owned: Range<usize>,
+    args: &'a CpuArgs<'a>,
+}
+
+impl Finish for Rows<'_> {
+    #[inline(always)]
+    fn finish<S: Simd>(&mut self, s: S, row: usize, panel: usize, sums: S::V) {
+        let unit = self.owned.start + panel * LANES;
+        let at = self.first + row * self.units + unit;
+        dense_cpu::store_part(s, self.args.output(2, at..at + LANES.min(self.owned.end - unit)), sums);
     }
 }
