@@ -1,8 +1,12 @@
 //! The dense product with its bias and activation.
 
 use super::activation::Activation;
+use super::activation_simd;
 use super::case::{Case, Fill};
+use super::dense_cpu::{self, Finish, Product};
 use super::real::Real;
+use super::share::{CpuArgs, Part, Split};
+use super::simd::{self, Simd};
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
 
 params! {
@@ -69,6 +73,14 @@ impl Formula for Dense {
         }
     }
 
+    fn split(p: &Params) -> Split {
+        dense_cpu::split(p.blocks as usize)
+    }
+
+    fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
+        simd::dispatch(Run { p, args, part });
+    }
+
     fn cases() -> Vec<Case<Params>> {
         let case = |name: &str, blocks: usize, inputs: usize, units: usize, activation: Activation| {
             let (weight, bias) = (3, 3 + inputs * units + 2);
@@ -97,8 +109,57 @@ impl Formula for Dense {
             case("tile less one", 5, 15, 15, Activation::Relu),
             case("tile and one", 4, 17, 17, Activation::Relu),
             case("pixels", 2, 784, 128, Activation::Relu),
+            case("register tile less one", 1, 3, 11, Activation::Relu),
+            case("register tile", 2, 1, 12, Activation::Relu),
+            case("register tile and one", 3, 5, 13, Activation::Relu),
+            case("tails of all sizes", 3, 7, 39, Activation::Linear),
+            case("shared by images", 8, 9, 26, Activation::Relu),
+            case("shared by images, odd", 9, 33, 10, Activation::Selu),
+            case("uneven shares", 7, 100, 100, Activation::Selu),
         ];
         cases.extend(Activation::ALL.iter().filter(|a| a.fusible()).map(|&a| case("epilogue", 1, 5, 9, a)));
         cases
+    }
+}
+
+struct Run<'a> {
+    p: &'a Params,
+    args: &'a CpuArgs<'a>,
+    part: Part,
+}
+
+impl simd::Kernel for Run<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { p, args, part } = self;
+        let parameters = args.input(1);
+        let units = p.units as usize;
+        let product = Product {
+            coefficients: &parameters[p.weight as usize..],
+            stride: units,
+            vectors: args.input(0),
+            depth: p.inputs as usize,
+        };
+        let epilogue = Epilogue {
+            bias: &parameters[p.bias as usize..][..units],
+            activation: Activation::from_code(p.activation),
+            args,
+        };
+        product.run::<S, false>(s, part.blocks_of(p.blocks as usize), part.features(units), epilogue);
+    }
+}
+
+struct Epilogue<'a> {
+    bias: &'a [f32],
+    activation: Activation,
+    args: &'a CpuArgs<'a>,
+}
+
+impl Finish for Epilogue<'_> {
+    #[inline(always)]
+    fn finish<S: Simd>(&mut self, s: S, block: usize, unit: usize, sums: S::V) {
+        let y = activation_simd::apply(s, self.activation, s.add(sums, s.splat(self.bias[unit])));
+        let at = (block * self.bias.len() + unit) * LANES;
+        s.store(self.args.output(2, at..at + LANES), y);
     }
 }

@@ -1,8 +1,12 @@
 //! The gradient of a dense product with respect to its input.
 
 use super::activation::Activation;
+use super::activation_simd;
 use super::case::{Case, Fill};
+use super::dense_cpu::{self, Finish, Product};
 use super::real::Real;
+use super::share::{CpuArgs, Part, Split};
+use super::simd::{self, Simd};
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
 
 params! {
@@ -66,6 +70,14 @@ impl Formula for DenseInputGrad {
         }
     }
 
+    fn split(p: &Params) -> Split {
+        dense_cpu::split(p.blocks as usize)
+    }
+
+    fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
+        simd::dispatch(Run { p, args, part });
+    }
+
     fn cases() -> Vec<Case<Params>> {
         let case = |blocks: usize, inputs: usize, units: usize, activation: Activation| {
             let p = Params {
@@ -93,8 +105,53 @@ impl Formula for DenseInputGrad {
             case(5, 15, 17, Activation::Tanh),
             case(4, 17, 15, Activation::Relu),
             case(2, 100, 128, Activation::Relu),
+            case(1, 11, 3, Activation::Relu),
+            case(2, 12, 1, Activation::Relu),
+            case(3, 13, 5, Activation::Relu),
+            case(3, 39, 7, Activation::Linear),
+            case(8, 26, 9, Activation::Relu),
+            case(9, 10, 33, Activation::Selu),
+            case(7, 100, 100, Activation::Selu),
         ];
         cases.extend(Activation::ALL.iter().filter(|a| a.fusible()).map(|&a| case(1, 9, 5, a)));
         cases
+    }
+}
+
+struct Run<'a> {
+    p: &'a Params,
+    args: &'a CpuArgs<'a>,
+    part: Part,
+}
+
+impl simd::Kernel for Run<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { p, args, part } = self;
+        let (inputs, units) = (p.inputs as usize, p.units as usize);
+        let product = Product {
+            coefficients: &args.input(1)[p.weight as usize..],
+            stride: units,
+            vectors: args.input(0),
+            depth: units,
+        };
+        let epilogue = Epilogue { inputs, activation: Activation::from_code(p.activation), args };
+        product.run::<S, true>(s, part.blocks_of(p.blocks as usize), part.features(inputs), epilogue);
+    }
+}
+
+struct Epilogue<'a> {
+    inputs: usize,
+    activation: Activation,
+    args: &'a CpuArgs<'a>,
+}
+
+impl Finish for Epilogue<'_> {
+    #[inline(always)]
+    fn finish<S: Simd>(&mut self, s: S, block: usize, k: usize, sums: S::V) {
+        let at = (block * self.inputs + k) * LANES;
+        let x = s.load(&self.args.input(2)[at..]);
+        let slope = activation_simd::derivative_from_output(s, self.activation, x);
+        s.store(self.args.output(3, at..at + LANES), s.mul(sums, slope));
     }
 }

@@ -1,8 +1,12 @@
 //! The gradients of a dense product with respect to its weights and biases.
 
 use super::case::{Case, Fill};
+use super::dense_cpu::{self, Finish, Outer};
 use super::real::Real;
+use super::share::{CpuArgs, Part, Split};
+use super::simd::{self, Simd};
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
+use std::ops::Range;
 
 params! {
     /// Shapes, and where the gradients lie in the flat buffer.
@@ -63,6 +67,14 @@ impl Formula for DenseWeightGrad {
         }
     }
 
+    fn split(_: &Params) -> Split {
+        Split::Shares
+    }
+
+    fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
+        simd::dispatch(Run { p, args, part });
+    }
+
     fn cases() -> Vec<Case<Params>> {
         let case = |blocks: usize, inputs: usize, units: usize| {
             let (weight, bias) = (5, 5 + inputs * units + 1);
@@ -83,6 +95,49 @@ impl Formula for DenseWeightGrad {
                 ],
             )
         };
-        vec![case(1, 1, 1), case(2, 128, 10), case(3, 37, 31), case(5, 33, 5), case(16, 17, 16), case(2, 784, 33)]
+        let mut cases =
+            vec![case(1, 1, 1), case(2, 128, 10), case(3, 37, 31), case(5, 33, 5), case(16, 17, 16), case(2, 784, 33)];
+        // Sizes round the register tiles: 6 inputs and 4 vectors of units, 12 inputs and 1 or 2 vectors.
+        cases.extend([(1, 5, 63), (2, 6, 64), (3, 7, 65), (1, 11, 16), (2, 12, 17), (1, 13, 32), (4, 23, 97)].map(|(b, i, u)| case(b, i, u)));
+        cases
+    }
+}
+
+struct Run<'a> {
+    p: &'a Params,
+    args: &'a CpuArgs<'a>,
+    part: Part,
+}
+
+impl simd::Kernel for Run<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { p, args, part } = self;
+        let (blocks, inputs, units) = (p.blocks as usize, p.inputs as usize, p.units as usize);
+        let owned = part.features(units);
+        let mut scratch = dense_cpu::take_scratch();
+        dense_cpu::panels(args.input(1), units, blocks, owned.clone(), &mut scratch);
+        let outer = Outer { x: args.input(0), inputs, panels: &scratch, images: blocks * LANES };
+        let rows = |first: u32| Rows { first: first as usize, units, owned: owned.clone(), args };
+        outer.run(s, 0..inputs, &mut rows(p.weight));
+        outer.biases(s, &mut rows(p.bias));
+        dense_cpu::give_scratch(scratch);
+    }
+}
+
+/// Gradients in rows of `units`, of which the part owns some columns.
+struct Rows<'a> {
+    first: usize,
+    units: usize,
+    owned: Range<usize>,
+    args: &'a CpuArgs<'a>,
+}
+
+impl Finish for Rows<'_> {
+    #[inline(always)]
+    fn finish<S: Simd>(&mut self, s: S, row: usize, panel: usize, sums: S::V) {
+        let unit = self.owned.start + panel * LANES;
+        let at = self.first + row * self.units + unit;
+        dense_cpu::store_part(s, self.args.output(2, at..at + LANES.min(self.owned.end - unit)), sums);
     }
 }

@@ -17,8 +17,10 @@
 //! padded: its lanes hold zeros in the data and get no gradient.
 
 pub mod activation;
+pub mod activation_simd;
 pub mod case;
 pub mod control;
+mod dense_cpu;
 pub mod real;
 pub mod shader;
 pub mod share;

@@ -47,6 +47,22 @@ impl Part {
         }
     }
 
+    /// The blocks of a call that can be split by blocks or by features.
+    pub fn blocks_of(&self, count: usize) -> Range<usize> {
+        match self {
+            Self::Blocks(range) => range.clone(),
+            Self::Share { .. } => 0..count,
+        }
+    }
+
+    /// This share of a layer's features; all of them in a part of blocks.
+    pub fn features(&self, features: usize) -> Range<usize> {
+        match *self {
+            Self::Blocks(_) => 0..features,
+            Self::Share { of, .. } => self.items(features, feature_run(features, of)),
+        }
+    }
+
     /// This share of `total` items in runs of `unit` (the last run may be short).
     pub fn items(&self, total: usize, unit: usize) -> Range<usize> {
         match *self {
@@ -59,6 +75,15 @@ impl Part {
             }
         }
     }
+}
+
+/// The largest run of features (a power of two up to 16) with which `of` shares of `features` differ little. Every op
+/// whose shares are features of a layer asks here, so that a thread owns the same features, weights, gradients and
+/// moments all the time; runs of 16 keep vectors and cache lines whole.
+pub fn feature_run(features: usize, of: usize) -> usize {
+    let largest_share = |run: usize| features.div_ceil(run).div_ceil(of) * run;
+    let fair = |run: &usize| largest_share(*run) * of * 10 <= features * 11;
+    [16, 8, 4, 2].into_iter().find(fair).unwrap_or(1)
 }
 
 /// A buffer that several threads work on.

@@ -1,0 +1,260 @@
+//! The three dense products on the CPU: register tiles over vectors of 16 images or 16 units.
+//!
+//! Every output is one chain of fused multiply-adds in the reference's order, whatever the tile, the instructions or the thread
+//! that computes it, so results do not depend on how the work is divided.
+
+use super::LANES;
+use super::share::Split;
+use super::simd::Simd;
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// Big batches are shared by images, so that activations stay with a thread from layer to layer; small ones by units,
+/// so that a thread owns its weights.
+pub(super) fn split(blocks: usize) -> Split {
+    if blocks >= 8 { Split::Blocks { count: blocks, align: 1 } } else { Split::Shares }
+}
+
+thread_local!(static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) });
+
+/// Takes the memory that the thread keeps from call to call; [`give_scratch`] brings it back. No closure gets it, since
+/// closures are not compiled with the instructions of the function round them.
+pub(super) fn take_scratch() -> Vec<f32> {
+    SCRATCH.take()
+}
+
+/// Keeps memory for the next call.
+pub(super) fn give_scratch(scratch: Vec<f32>) {
+    SCRATCH.set(scratch);
+}
+
+/// What becomes of a sum: a trait and not a closure, so that it is compiled with the chosen instructions.
+pub(super) trait Finish {
+    /// Takes the vector of sums of (block, row) in a [`Product`], or of (row, panel) in an [`Outer`].
+    fn finish<S: Simd>(&mut self, s: S, first: usize, second: usize, sums: S::V);
+}
+
+/// Stores the first lanes, as many as `to` has.
+#[inline(always)]
+pub(super) fn store_part<S: Simd>(s: S, to: &mut [f32], v: S::V) {
+    if to.len() == LANES {
+        return s.store(to, v);
+    }
+    let mut lanes = [0.0; LANES];
+    s.store(&mut lanes, v);
+    to.copy_from_slice(&lanes[..to.len()]);
+}
+
+/// `sums[row][b] = sum over k of coefficient(row, k) * vectors[b][k]` for a range of rows, handed to `finish`
+/// tile by tile as (block, row, sum). The coefficient (row, k) is at `row * stride + k` with `BY_ROWS` (the inputs
+/// of the transposed product), else at `k * stride + row` (the units of the product).
+#[derive(Clone, Copy)]
+pub(super) struct Product<'a> {
+    /// The matrix.
+    pub(super) coefficients: &'a [f32],
+    /// Words from one of its rows in memory to the next.
+    pub(super) stride: usize,
+    /// Blocks of `depth` vectors.
+    pub(super) vectors: &'a [f32],
+    /// Length of the sums.
+    pub(super) depth: usize,
+}
+
+impl Product<'_> {
+    /// Computes `rows` of `blocks`.
+    #[inline(always)]
+    pub(super) fn run<S: Simd, const BY_ROWS: bool>(
+        self,
+        s: S,
+        blocks: Range<usize>,
+        rows: Range<usize>,
+        mut finish: impl Finish,
+    ) {
+        let mut block = blocks.start;
+        if S::REGISTERS >= 32 {
+            while block + 2 <= blocks.end {
+                self.strip::<S, 2, BY_ROWS>(s, block, rows.clone(), &mut finish);
+                block += 2;
+            }
+        }
+        while block < blocks.end {
+            self.strip::<S, 1, BY_ROWS>(s, block, rows.clone(), &mut finish);
+            block += 1;
+        }
+    }
+
+    /// All rows of `B` blocks, in tiles that fit the registers.
+    #[inline(always)]
+    fn strip<S: Simd, const B: usize, const BY_ROWS: bool>(
+        self,
+        s: S,
+        block: usize,
+        rows: Range<usize>,
+        finish: &mut impl Finish,
+    ) {
+        let mut row = rows.start;
+        macro_rules! tiles {
+            ($($size:literal)*) => {{
+                $(while rows.end - row >= $size {
+                    self.tile::<S, $size, B, BY_ROWS>(s, block, row, finish);
+                    row += $size;
+                })*
+            }};
+        }
+        match S::REGISTERS {
+            32.. => tiles!(12 8 4 2 1),
+            8.. => tiles!(6 2 1),
+            _ => tiles!(2 1),
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd, const R: usize, const B: usize, const BY_ROWS: bool>(
+        self,
+        s: S,
+        block: usize,
+        row: usize,
+        finish: &mut impl Finish,
+    ) {
+        let mut sums = [[s.splat(0.0); R]; B];
+        let mut vectors = [self.vectors; B];
+        for (b, vectors) in vectors.iter_mut().enumerate() {
+            *vectors = &vectors[(block + b) * self.depth * LANES..][..self.depth * LANES];
+        }
+        let mut lines = [self.coefficients; R];
+        if BY_ROWS {
+            for (r, line) in lines.iter_mut().enumerate() {
+                *line = &line[(row + r) * self.stride..][..self.depth];
+            }
+        }
+        for k in 0..self.depth {
+            let mut v = [s.splat(0.0); B];
+            for b in 0..B {
+                v[b] = s.load(&vectors[b][k * LANES..]);
+            }
+            let column = if BY_ROWS { &[] } else { &self.coefficients[k * self.stride + row..][..R] };
+            for r in 0..R {
+                let coefficient = s.splat(if BY_ROWS { lines[r][k] } else { column[r] });
+                for b in 0..B {
+                    sums[b][r] = s.fma(v[b], coefficient, sums[b][r]);
+                }
+            }
+        }
+        for (b, sums) in sums.into_iter().enumerate() {
+            for (r, sum) in sums.into_iter().enumerate() {
+                finish.finish(s, block + b, row + r, sum);
+            }
+        }
+    }
+}
+
+/// `sums[row][unit] = sum over images of x[row] * y_grad[unit]`, 16 units a vector.
+#[derive(Clone, Copy)]
+pub(super) struct Outer<'a> {
+    /// `[blocks][inputs][16]`
+    pub(super) x: &'a [f32],
+    /// Features of x.
+    pub(super) inputs: usize,
+    /// `[panel of 16 units][image][16]`, see [`panels`].
+    pub(super) panels: &'a [f32],
+    /// Images, with padding.
+    pub(super) images: usize,
+}
+
+/// Brings the gradients of `units` to units innermost: `[panel of 16 units][image][16]`. The last panel is filled up with zeros.
+#[inline(always)]
+pub(super) fn panels(
+    y_grad: &[f32],
+    features: usize,
+    blocks: usize,
+    units: Range<usize>,
+    into: &mut Vec<f32>,
+) {
+    into.clear();
+    into.resize(units.len().div_ceil(LANES) * blocks * LANES * LANES, 0.0);
+    for (panel, tiles) in into.chunks_exact_mut(blocks * LANES * LANES).enumerate() {
+        let first = units.start + panel * LANES;
+        let width = LANES.min(units.end - first);
+        for (block, tile) in tiles.chunks_exact_mut(LANES * LANES).enumerate() {
+            let from = &y_grad[(block * features + first) * LANES..][..width * LANES];
+            for (unit, lanes) in from.chunks_exact(LANES).enumerate() {
+                for (lane, &gradient) in lanes.iter().enumerate() {
+                    tile[lane * LANES + unit] = gradient;
+                }
+            }
+        }
+    }
+}
+
+impl Outer<'_> {
+    /// Hands the sums of `rows` to `finish` as (row, panel, sums).
+    #[inline(always)]
+    pub(super) fn run<S: Simd>(self, s: S, rows: Range<usize>, finish: &mut impl Finish) {
+        let count = self.panels.len() / (self.images * LANES);
+        let mut panel = 0;
+        macro_rules! strips {
+            ($($panels:literal: $($rows:literal)*;)*) => {{
+                $(while count - panel >= $panels {
+                    let mut row = rows.start;
+                    $(while rows.end - row >= $rows {
+                        self.tile::<S, $rows, $panels>(s, row, panel, finish);
+                        row += $rows;
+                    })*
+                    panel += $panels;
+                })*
+            }};
+        }
+        match S::REGISTERS {
+            32.. => strips!(4: 6 2 1; 2: 12 4 1; 1: 12 4 1;),
+            8.. => strips!(2: 2 1; 1: 6 2 1;),
+            _ => strips!(1: 2 1;),
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd, const R: usize, const P: usize>(
+        self,
+        s: S,
+        row: usize,
+        panel: usize,
+        finish: &mut impl Finish,
+    ) {
+        let mut sums = [[s.splat(0.0); P]; R];
+        let mut panels = [self.panels; P];
+        for (p, values) in panels.iter_mut().enumerate() {
+            *values = &values[(panel + p) * self.images * LANES..][..self.images * LANES];
+        }
+        for block in 0..self.images / LANES {
+            let x = &self.x[(block * self.inputs + row) * LANES..][..R * LANES];
+            for lane in 0..LANES {
+                let mut gradients = [s.splat(0.0); P];
+                for p in 0..P {
+                    gradients[p] = s.load(&panels[p][(block * LANES + lane) * LANES..]);
+                }
+                for r in 0..R {
+                    let value = s.splat(x[r * LANES + lane]);
+                    for p in 0..P {
+                        sums[r][p] = s.fma(value, gradients[p], sums[r][p]);
+                    }
+                }
+            }
+        }
+        for (r, sums) in sums.into_iter().enumerate() {
+            for (p, sums) in sums.into_iter().enumerate() {
+                finish.finish(s, row + r, panel + p, sums);
+            }
+        }
+    }
+
+    /// Hands the sums over images alone (the biases' gradients) to `finish` as (0, panel, sums).
+    #[inline(always)]
+    pub(super) fn biases<S: Simd>(self, s: S, finish: &mut impl Finish) {
+        for (panel, gradients) in self.panels.chunks_exact(self.images * LANES).enumerate() {
+            let mut sum = s.splat(0.0);
+            for gradients in gradients.chunks_exact(LANES) {
+                sum = s.add(sum, s.load(gradients));
+            }
+            finish.finish(s, 0, panel, sum);
+        }
+    }
+}
