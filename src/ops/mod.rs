@@ -58,6 +58,8 @@ ops! {
     dense::Dense,
     dense_input_grad::DenseInputGrad,
     dense_weight_grad::DenseWeightGrad,
+    activate::Activate,
+    activate_grad::ActivateGrad,
     softmax_xent::SoftmaxXent,
     sgd::Sgd,
     adam::Adam,
