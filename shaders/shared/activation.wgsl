@@ -46,6 +46,25 @@ fn activate(code: u32, x: f32) -> f32 {
     }
 }
 
+// e^-|x| / (1 + e^-|x|)^2
+fn sigmoid_derivative(x: f32) -> f32 {
+    let e = exp(-abs(x));
+    return e / ((1.0 + e) * (1.0 + e));
+}
+
+// The derivative, from the input x.
+fn activation_derivative_at(code: u32, x: f32) -> f32 {
+    switch code {
+        case SIGMOID: { return sigmoid_derivative(x); }
+        case TANH: { return 4.0 * sigmoid_derivative(2.0 * x); }
+        case RELU: { return select(0.0, 1.0, x > 0.0); }
+        case ELU: { return select(exp(min(x, 0.0)), 1.0, x > 0.0); }
+        case SELU: { return SELU_SCALE * select(SELU_ALPHA * exp(min(x, 0.0)), 1.0, x > 0.0); }
+        case SWISH: { return sigmoid(x) + x * sigmoid_derivative(x); }
+        default: { return 1.0; }
+    }
+}
+
 // The derivative, from the output y of a function that allows it.
 fn activation_derivative(code: u32, y: f32) -> f32 {
     switch code {

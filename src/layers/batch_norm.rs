@@ -4,9 +4,9 @@
 //! running = momentum running + (1 - momentum) batch; evaluation uses the running ones.
 
 use super::{Layer, ParameterSpec, Shape};
+use crate::ops::batch_norm;
 use crate::ops::batch_norm_grad::{self, BatchNormGrad};
 use crate::ops::batch_norm_inference::{self, BatchNormInference};
-use crate::ops::{self, batch_norm};
 use crate::plan::BufferId;
 use crate::plan::emit::{Emitter, Mode, Shared, Tensor, Trace};
 use crate::recipe::{Initializer, Problem, problem};
@@ -98,7 +98,7 @@ impl Layer for BatchNorm {
         };
         let saved = e.scratch("mean_and_inverse_deviation", 2 * x.shape.channels);
         let buffers = [x.buffer, parameters, e.control, statistics, saved, y.buffer];
-        e.call(&ops::batch_norm::BatchNorm, &params, &buffers);
+        e.call(&batch_norm::BatchNorm, &params, &buffers);
         Trace { x, y, saved: vec![saved] }
     }
 

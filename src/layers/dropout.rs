@@ -3,7 +3,7 @@
 use super::{Layer, Shape};
 use crate::ops::activation::Activation;
 use crate::ops::dropout_grad::{self, DropoutGrad};
-use crate::ops::{self, LANES, dropout};
+use crate::ops::{LANES, dropout};
 use crate::plan::BufferId;
 use crate::plan::emit::{Emitter, Mode, Tensor, Trace};
 use crate::recipe::{Problem, problem};
@@ -46,7 +46,7 @@ impl Layer for Dropout {
             layer: e.index as u32,
             rate: self.rate as f32,
         };
-        e.call(&ops::dropout::Dropout, &params, &[x.buffer, e.control, y.buffer]);
+        e.call(&dropout::Dropout, &params, &[x.buffer, e.control, y.buffer]);
         Trace { x, y, saved: vec![] }
     }
 

@@ -10,7 +10,7 @@ use crate::data::{DataSet, validation_cut};
 use crate::error::Error;
 use crate::layers;
 use crate::plan::optimizer::corrected_rate;
-use crate::recipe::{Length, Monitor, Recipe, Reduction, Validation};
+use crate::recipe::{Monitor, Recipe, Reduction, Validation};
 use crate::rng::{Purpose, Stream};
 use anyhow::{Result, bail};
 use std::ops::Range;
