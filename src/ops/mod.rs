@@ -17,6 +17,7 @@
 //! padded: its lanes hold zeros in the data and get no gradient.
 
 pub mod activation;
+pub mod activation_simd;
 pub mod case;
 pub mod control;
 pub mod real;
