@@ -58,6 +58,8 @@ ops! {
     dense::Dense,
     dense_input_grad::DenseInputGrad,
     dense_weight_grad::DenseWeightGrad,
+    max_pool::MaxPool,
+    max_pool_grad::MaxPoolGrad,
     softmax_xent::SoftmaxXent,
     sgd::Sgd,
     adam::Adam,
