@@ -20,6 +20,7 @@ pub mod activation;
 pub mod activation_simd;
 pub mod case;
 pub mod control;
+mod convolution;
 pub mod real;
 pub mod shader;
 pub mod share;
@@ -58,6 +59,9 @@ ops! {
     dense::Dense,
     dense_input_grad::DenseInputGrad,
     dense_weight_grad::DenseWeightGrad,
+    conv2d::Conv2d,
+    conv2d_input_grad::Conv2dInputGrad,
+    conv2d_weight_grad::Conv2dWeightGrad,
     max_pool::MaxPool,
     max_pool_grad::MaxPoolGrad,
     softmax_xent::SoftmaxXent,
