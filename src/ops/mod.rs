@@ -62,6 +62,7 @@ ops! {
     conv2d::Conv2d,
     conv2d_input_grad::Conv2dInputGrad,
     conv2d_weight_grad::Conv2dWeightGrad,
+    sum_partials::SumPartials,
     max_pool::MaxPool,
     max_pool_grad::MaxPoolGrad,
     softmax_xent::SoftmaxXent,
