@@ -20,6 +20,7 @@ pub mod activation;
 pub mod activation_simd;
 pub mod case;
 pub mod control;
+mod convolution;
 mod dense_cpu;
 pub mod real;
 pub mod shader;
@@ -61,16 +62,16 @@ ops! {
     dense_weight_grad::DenseWeightGrad,
     activate::Activate,
     activate_grad::ActivateGrad,
-    softmax_xent::SoftmaxXent,
-    sgd::Sgd,
-    adam::Adam,
-    end_step::EndStep,
     conv2d::Conv2d,
     conv2d_input_grad::Conv2dInputGrad,
     conv2d_weight_grad::Conv2dWeightGrad,
     sum_partials::SumPartials,
     max_pool::MaxPool,
     max_pool_grad::MaxPoolGrad,
+    softmax_xent::SoftmaxXent,
+    sgd::Sgd,
+    adam::Adam,
+    end_step::EndStep,
     batch_norm::BatchNorm,
     batch_norm_inference::BatchNormInference,
     batch_norm_grad::BatchNormGrad,
