@@ -19,6 +19,7 @@
 pub mod activation;
 pub mod activation_simd;
 pub mod case;
+mod channels;
 pub mod control;
 pub mod real;
 pub mod shader;
@@ -58,6 +59,7 @@ ops! {
     dense::Dense,
     dense_input_grad::DenseInputGrad,
     dense_weight_grad::DenseWeightGrad,
+    batch_norm::BatchNorm,
     activate::Activate,
     activate_grad::ActivateGrad,
     softmax_xent::SoftmaxXent,
