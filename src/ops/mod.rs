@@ -60,6 +60,7 @@ ops! {
     dense_input_grad::DenseInputGrad,
     dense_weight_grad::DenseWeightGrad,
     batch_norm::BatchNorm,
+    batch_norm_inference::BatchNormInference,
     activate::Activate,
     activate_grad::ActivateGrad,
     softmax_xent::SoftmaxXent,
