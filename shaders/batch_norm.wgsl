@@ -42,14 +42,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     for (var at = first; at.block < p.blocks; at = next_place(at)) {
         sum += select(vec4f(), x[at.index], valid(at, rows));
     }
-    let mean = add_lanes(channel_total(local, 0u, sum)) / count;
+    let mean = channel_total(local, 0u, vec2f(add_lanes(sum), 0.0)).x / count;
 
     var squares = vec4f();
     for (var at = first; at.block < p.blocks; at = next_place(at)) {
         let deviation = select(vec4f(), x[at.index] - mean, valid(at, rows));
         squares = fma(deviation, deviation, squares);
     }
-    let variance = add_lanes(channel_total(local, 1u, squares)) / count;
+    let variance = channel_total(local, 1u, vec2f(add_lanes(squares), 0.0)).x / count;
 
     let inv_std = 1.0 / sqrt(variance + p.epsilon);
     let scale = vec4f(parameters[p.gamma + channel] * inv_std);

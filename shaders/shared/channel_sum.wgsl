@@ -34,11 +34,11 @@ fn valid(at: Walk, rows: u32) -> vec4<bool> {
     return vec4u(at.block * 16u + at.rest % 4u * 4u) + vec4u(0u, 1u, 2u, 3u) < vec4u(rows);
 }
 
-var<workgroup> partial: array<vec4f, 2u * WIDTH>;
+var<workgroup> partial: array<vec2f, 2u * WIDTH>;
 
-// The sum of `value` over the workgroup, the same bits in every invocation. Each of the two rounds that a kernel may
+// The sums of two values over the workgroup, the same bits in every invocation. Each of the two rounds that a kernel may
 // have uses memory of its own, so that no barrier is needed between them.
-fn channel_total(local: u32, round: u32, value: vec4f) -> vec4f {
+fn channel_total(local: u32, round: u32, value: vec2f) -> vec2f {
     let first = round * WIDTH;
     partial[first + local] = value;
     if WIDTH <= 8u {

@@ -3,7 +3,7 @@
 use super::activation::Activation;
 use super::activation_simd;
 use super::case::{Case, Fill};
-use super::channels::{Shape, lane_mask};
+use super::channels::{Shape, TOGETHER, lane_mask};
 use super::control::{self, ROWS};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
@@ -42,9 +42,6 @@ params! {
 /// See the shader for the formula.
 pub struct BatchNorm;
 
-/// Channels that the fast CPU version works on at a time.
-const TOGETHER: usize = 4;
-
 /// One share of the fast CPU version.
 struct Train<'a> {
     p: &'a Params,
@@ -60,12 +57,15 @@ impl simd::Kernel for Train<'_> {
             self.group::<S, TOGETHER>(s, start);
             start += TOGETHER;
         }
-        (start..end).for_each(|c| self.group::<S, 1>(s, c));
+        while start < end {
+            self.group::<S, 1>(s, start);
+            start += 1;
+        }
     }
 }
 
 impl Train<'_> {
-    /// `N` channels from the `first` on, side by side: one alone would wait for the latency of its sums.
+    /// `N` channels from the `first` on, side by side.
     #[inline(always)]
     fn group<S: Simd, const N: usize>(&self, s: S, first: usize) {
         let (p, args) = (self.p, self.args);

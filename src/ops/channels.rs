@@ -3,6 +3,10 @@
 
 use super::{DeviceClass, Kernel, LANES};
 
+/// Channels that fast CPU versions work on side by side: one alone would wait for the latency of its sums (2 and 8 are
+/// slower than 4).
+pub(super) const TOGETHER: usize = 4;
+
 /// Blocks, channels and pixels of a tensor.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {

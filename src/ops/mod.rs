@@ -61,6 +61,7 @@ ops! {
     dense_weight_grad::DenseWeightGrad,
     batch_norm::BatchNorm,
     batch_norm_inference::BatchNormInference,
+    batch_norm_grad::BatchNormGrad,
     activate::Activate,
     activate_grad::ActivateGrad,
     softmax_xent::SoftmaxXent,
