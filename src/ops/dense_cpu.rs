@@ -34,17 +34,6 @@ pub(super) trait Finish {
     fn finish<S: Simd>(&mut self, s: S, first: usize, second: usize, sums: S::V);
 }
 
-/// Stores the first lanes, as many as `to` has.
-#[inline(always)]
-pub(super) fn store_part<S: Simd>(s: S, to: &mut [f32], v: S::V) {
-    if to.len() == LANES {
-        return s.store(to, v);
-    }
-    let mut lanes = [0.0; LANES];
-    s.store(&mut lanes, v);
-    to.copy_from_slice(&lanes[..to.len()]);
-}
-
 /// `sums[row][b] = sum over k of coefficient(row, k) * vectors[b][k]` for a range of rows, handed to `finish`
 /// tile by tile as (block, row, sum). The coefficient (row, k) is at `row * stride + k` with `BY_ROWS` (the inputs
 /// of the transposed product), else at `k * stride + row` (the units of the product).

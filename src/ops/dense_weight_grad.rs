@@ -138,6 +138,6 @@ impl Finish for Rows<'_> {
     fn finish<S: Simd>(&mut self, s: S, row: usize, panel: usize, sums: S::V) {
         let unit = self.owned.start + panel * LANES;
         let at = self.first + row * self.units + unit;
-        dense_cpu::store_part(s, self.args.output(2, at..at + LANES.min(self.owned.end - unit)), sums);
+        s.store_part(self.args.output(2, at..at + LANES.min(self.owned.end - unit)), sums);
     }
 }
