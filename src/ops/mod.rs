@@ -59,6 +59,8 @@ ops! {
     dense::Dense,
     dense_input_grad::DenseInputGrad,
     dense_weight_grad::DenseWeightGrad,
+    dense_weight_update_adam::DenseWeightUpdateAdam,
+    dense_weight_update_sgd::DenseWeightUpdateSgd,
     softmax_xent::SoftmaxXent,
     sgd::Sgd,
     adam::Adam,

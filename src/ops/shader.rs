@@ -6,6 +6,7 @@ use super::{Kernel, Op};
 const SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("control", include_str!("../../shaders/shared/control.wgsl")),
+    ("dense_weight", include_str!("../../shaders/shared/dense_weight.wgsl")),
     ("threefry", include_str!("../../shaders/shared/threefry.wgsl")),
 ];
 
