@@ -72,6 +72,8 @@ ops! {
     sum_partials::SumPartials,
     max_pool::MaxPool,
     max_pool_grad::MaxPoolGrad,
+    dense_weight_update_adam::DenseWeightUpdateAdam,
+    dense_weight_update_sgd::DenseWeightUpdateSgd,
     softmax_xent::SoftmaxXent,
     sgd::Sgd,
     adam::Adam,
