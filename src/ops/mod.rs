@@ -64,6 +64,8 @@ ops! {
     batch_norm_grad::BatchNormGrad,
     activate::Activate,
     activate_grad::ActivateGrad,
+    softmax::Softmax,
+    softmax_grad::SoftmaxGrad,
     softmax_xent::SoftmaxXent,
     sgd::Sgd,
     adam::Adam,
