@@ -64,6 +64,8 @@ ops! {
     batch_norm_grad::BatchNormGrad,
     activate::Activate,
     activate_grad::ActivateGrad,
+    dropout::Dropout,
+    dropout_grad::DropoutGrad,
     softmax::Softmax,
     softmax_grad::SoftmaxGrad,
     softmax_xent::SoftmaxXent,
