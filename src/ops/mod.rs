@@ -71,6 +71,7 @@ ops! {
     softmax_xent::SoftmaxXent,
     sgd::Sgd,
     adam::Adam,
+    rmsprop::RmsProp,
     end_step::EndStep,
 }
 
