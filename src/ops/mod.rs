@@ -72,6 +72,8 @@ ops! {
     sgd::Sgd,
     adam::Adam,
     rmsprop::RmsProp,
+    squared_norm::SquaredNorm,
+    clip_norm::ClipNorm,
     end_step::EndStep,
 }
 
