@@ -277,6 +277,22 @@ mod x86 {
             // SAFETY: 16 numbers, checked above.
             unsafe { _mm512_storeu_ps(to.as_mut_ptr(), v) }
         }
+        #[inline(always)]
+        fn load_part(self, from: &[f32]) -> __m512 {
+            if from.len() == LANES {
+                return self.load(from);
+            }
+            // SAFETY: lanes past the end of `from` are not touched.
+            unsafe { _mm512_maskz_loadu_ps(first_lanes(from.len()), from.as_ptr()) }
+        }
+        #[inline(always)]
+        fn store_part(self, to: &mut [f32], v: __m512) {
+            if to.len() == LANES {
+                return self.store(to, v);
+            }
+            // SAFETY: lanes past the end of `to` are not touched.
+            unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first_lanes(to.len()), v) }
+        }
         method!(add(a, b) _mm512_add_ps(a, b));
         method!(sub(a, b) _mm512_sub_ps(a, b));
         method!(mul(a, b) _mm512_mul_ps(a, b));
@@ -295,6 +311,13 @@ mod x86 {
             // SAFETY: as above.
             unsafe { sum256(_mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a))) }
         }
+    }
+
+    /// The mask of the first `count` lanes.
+    #[inline(always)]
+    fn first_lanes(count: usize) -> __mmask16 {
+        debug_assert!(count <= LANES);
+        ((1_u32 << count) - 1) as __mmask16
     }
 
     /// Adds eight lanes pairwise: 4, 2, 1 apart, as `Plain` does.
