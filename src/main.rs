@@ -1,3 +1,7 @@
 //! The command line of gpu-mnist.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gpu_mnist::cli::main()
+}

@@ -46,6 +46,30 @@ fn activate(code: u32, x: f32) -> f32 {
     }
 }
 
+// Four at once.
+fn activate4(code: u32, x: vec4f) -> vec4f {
+    return vec4f(activate(code, x.x), activate(code, x.y), activate(code, x.z), activate(code, x.w));
+}
+
+// e^-|x| / (1 + e^-|x|)^2
+fn sigmoid_derivative(x: f32) -> f32 {
+    let e = exp(-abs(x));
+    return e / ((1.0 + e) * (1.0 + e));
+}
+
+// The derivative, from the input x.
+fn activation_derivative_at(code: u32, x: f32) -> f32 {
+    switch code {
+        case SIGMOID: { return sigmoid_derivative(x); }
+        case TANH: { return 4.0 * sigmoid_derivative(2.0 * x); }
+        case RELU: { return select(0.0, 1.0, x > 0.0); }
+        case ELU: { return select(exp(min(x, 0.0)), 1.0, x > 0.0); }
+        case SELU: { return SELU_SCALE * select(SELU_ALPHA * exp(min(x, 0.0)), 1.0, x > 0.0); }
+        case SWISH: { return sigmoid(x) + x * sigmoid_derivative(x); }
+        default: { return 1.0; }
+    }
+}
+
 // The derivative, from the output y of a function that allows it.
 fn activation_derivative(code: u32, y: f32) -> f32 {
     switch code {
@@ -56,4 +80,14 @@ fn activation_derivative(code: u32, y: f32) -> f32 {
         case SELU: { return select(y + SELU_SCALE * SELU_ALPHA, SELU_SCALE, y > 0.0); }
         default: { return 1.0; }
     }
+}
+
+// Four at once.
+fn activation_derivative4(code: u32, y: vec4f) -> vec4f {
+    return vec4f(
+        activation_derivative(code, y.x),
+        activation_derivative(code, y.y),
+        activation_derivative(code, y.z),
+        activation_derivative(code, y.w),
+    );
 }

@@ -3,6 +3,7 @@
 //! **Invariants:** backends name no op and no layer; only [`gpu`] imports wgpu.
 
 pub mod cpu;
+pub mod device;
 pub mod gpu;
 
 use crate::plan::{BufferId, ProgramId};

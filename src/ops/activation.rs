@@ -82,6 +82,32 @@ impl Activation {
         }
     }
 
+    /// d apply / dx, from the input `x`.
+    #[inline(always)]
+    pub fn derivative<T: Real>(self, x: T) -> T {
+        match self {
+            Self::Linear | Self::Softmax => T::ONE,
+            Self::Sigmoid => sigmoid_derivative(x),
+            Self::Tanh => T::of(4.0) * sigmoid_derivative(T::of(2.0) * x),
+            Self::Relu => {
+                if x > T::ZERO {
+                    T::ONE
+                } else {
+                    T::ZERO
+                }
+            }
+            Self::Elu => {
+                if x > T::ZERO {
+                    T::ONE
+                } else {
+                    x.exp()
+                }
+            }
+            Self::Selu => T::of(SELU_SCALE) * if x > T::ZERO { T::ONE } else { T::of(SELU_ALPHA) * x.exp() },
+            Self::Swish => sigmoid(x) + x * sigmoid_derivative(x),
+        }
+    }
+
     /// d apply / dx, from the output `y` (fusible ones).
     #[inline(always)]
     pub fn derivative_from_output<T: Real>(self, y: T) -> T {
@@ -120,4 +146,35 @@ pub fn sigmoid<T: Real>(x: T) -> T {
     let e = (-x.abs()).exp();
     let positive = T::ONE / (T::ONE + e);
     if x < T::ZERO { e * positive } else { positive }
+}
+
+/// sigmoid (1 - sigmoid), as e^-|x| / (1 + e^-|x|)^2: without cancellation on either side.
+#[inline(always)]
+pub fn sigmoid_derivative<T: Real>(x: T) -> T {
+    let e = (-x.abs()).exp();
+    e / ((T::ONE + e) * (T::ONE + e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn derivatives_agree_with_difference_quotients_and_with_each_other() {
+        for activation in Activation::ALL {
+            for i in -60..60 {
+                let (x, h) = (0.1 * f64::from(i) + 0.05, 1e-6);
+                let quotient = (activation.apply(x + h) - activation.apply(x - h)) / (2.0 * h);
+                let derivative = activation.derivative(x);
+                assert!(
+                    (derivative - quotient).abs() < 1e-8,
+                    "{activation:?}'({x}): {derivative} {quotient}"
+                );
+                if activation.fusible() {
+                    let from_output = activation.derivative_from_output(activation.apply(x));
+                    assert!((derivative - from_output).abs() < 1e-14, "{activation:?}'({x}): {from_output}");
+                }
+            }
+        }
+    }
 }

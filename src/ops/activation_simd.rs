@@ -23,6 +23,24 @@ pub fn apply<S: Simd>(s: S, activation: Activation, x: S::V) -> S::V {
     }
 }
 
+/// d apply / dx, from the input `x`.
+#[inline(always)]
+pub fn derivative<S: Simd>(s: S, activation: Activation, x: S::V) -> S::V {
+    let (zero, one) = (s.splat(0.0), s.splat(1.0));
+    match activation {
+        Activation::Linear | Activation::Softmax => one,
+        Activation::Sigmoid => sigmoid_derivative(s, x),
+        Activation::Tanh => s.mul(s.splat(4.0), sigmoid_derivative(s, s.mul(s.splat(2.0), x))),
+        Activation::Relu => s.select_gt(x, zero, one, zero),
+        Activation::Elu => s.select_gt(x, zero, one, s.exp(s.min(zero, x))),
+        Activation::Selu => {
+            let negative = s.mul(s.splat((SELU_SCALE * SELU_ALPHA) as f32), s.exp(s.min(zero, x)));
+            s.select_gt(x, zero, s.splat(SELU_SCALE as f32), negative)
+        }
+        Activation::Swish => s.fma(x, sigmoid_derivative(s, x), sigmoid(s, x)),
+    }
+}
+
 /// d apply / dx, from the output `y` (fusible functions; the others have derivative one here).
 #[inline(always)]
 pub fn derivative_from_output<S: Simd>(s: S, activation: Activation, y: S::V) -> S::V {
@@ -46,6 +64,14 @@ pub fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
     let e = s.exp(negative_magnitude(s, x));
     let positive = s.div(s.splat(1.0), s.add(s.splat(1.0), e));
     s.select_gt(s.splat(0.0), x, s.mul(e, positive), positive)
+}
+
+/// e^-|x| / (1 + e^-|x|)^2
+#[inline(always)]
+fn sigmoid_derivative<S: Simd>(s: S, x: S::V) -> S::V {
+    let e = s.exp(negative_magnitude(s, x));
+    let sum = s.add(s.splat(1.0), e);
+    s.div(e, s.mul(sum, sum))
 }
 
 /// (1 - e^-2|x|) / (1 + e^-2|x|) with the sign of x.

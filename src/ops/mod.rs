@@ -19,7 +19,9 @@
 pub mod activation;
 pub mod activation_simd;
 pub mod case;
+mod channels;
 pub mod control;
+mod convolution;
 mod dense_cpu;
 pub mod real;
 pub mod shader;
@@ -59,12 +61,30 @@ ops! {
     dense::Dense,
     dense_input_grad::DenseInputGrad,
     dense_weight_grad::DenseWeightGrad,
+    batch_norm::BatchNorm,
+    batch_norm_inference::BatchNormInference,
+    batch_norm_grad::BatchNormGrad,
+    activate::Activate,
+    activate_grad::ActivateGrad,
+    conv2d::Conv2d,
+    conv2d_input_grad::Conv2dInputGrad,
+    conv2d_weight_grad::Conv2dWeightGrad,
+    sum_partials::SumPartials,
+    max_pool::MaxPool,
+    max_pool_grad::MaxPoolGrad,
     dense_weight_update_adam::DenseWeightUpdateAdam,
     dense_weight_update_sgd::DenseWeightUpdateSgd,
     softmax_xent::SoftmaxXent,
     sgd::Sgd,
     adam::Adam,
     end_step::EndStep,
+    softmax::Softmax,
+    softmax_grad::SoftmaxGrad,
+    dropout::Dropout,
+    dropout_grad::DropoutGrad,
+    rmsprop::RmsProp,
+    squared_norm::SquaredNorm,
+    clip_norm::ClipNorm,
 }
 
 /// Looks an op up by name.

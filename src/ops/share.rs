@@ -76,6 +76,12 @@ impl Part {
         [16, 8, 4, 2].into_iter().find(fair).unwrap_or(1)
     }
 
+    /// The items of a call that is split by blocks of `each` items.
+    pub fn block_items(self, each: usize) -> Range<usize> {
+        let blocks = self.blocks();
+        blocks.start * each..blocks.end * each
+    }
+
     /// This share of `total` items in runs of `unit` (the last run may be short).
     pub fn items(&self, total: usize, unit: usize) -> Range<usize> {
         match *self {

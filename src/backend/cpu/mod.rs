@@ -33,14 +33,24 @@ impl Cpu {
             .iter()
             .map(|program| Arc::new(Schedule::new(program, plan, &slots, &mut memory)))
             .collect();
-        let device = DeviceInfo {
+        Self {
+            device: Self::describe(threads),
+            slot_of: slots.of,
+            memory,
+            schedules,
+            pool: Pool::new(threads),
+        }
+    }
+
+    /// What this backend is with `threads` threads.
+    pub fn describe(threads: usize) -> DeviceInfo {
+        DeviceInfo {
             backend: "cpu".into(),
             name: simd::instructions().into(),
             driver: String::new(),
             software: false,
             threads,
-        };
-        Self { device, slot_of: slots.of, memory, schedules, pool: Pool::new(threads) }
+        }
     }
 }
 

@@ -1,0 +1,35 @@
+// y[c][oy][ox] = max over ky, kx < size of x[c][oy size + ky][ox size + kx]
+// Windows do not overlap; rows and columns that fill no window are dropped.
+struct Params {
+    blocks: u32,
+    channels: u32,
+    height: u32,
+    width: u32,
+    size: u32,
+    out_height: u32,
+    out_width: u32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>; // [blocks][channels][height][width][16]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>; // [blocks][channels][out_height][out_width][16]
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+    let i = id.x + id.y * groups.x * 64u;
+    let pixel = i / 16u;
+    let lane = i % 16u;
+    let row = pixel / p.out_width;
+    let plane = row / p.out_height;
+    if plane >= p.blocks * p.channels {
+        return;
+    }
+    let first = (plane * p.height + row % p.out_height * p.size) * p.width + pixel % p.out_width * p.size;
+    var best = x[first * 16u + lane];
+    for (var ky = 0u; ky < p.size; ky++) {
+        for (var kx = 0u; kx < p.size; kx++) {
+            let value = x[(first + ky * p.width + kx) * 16u + lane];
+            best = select(best, value, value > best);
+        }
+    }
+    y[i] = best;
+}

@@ -1,0 +1,105 @@
+//! `summary`
+
+use super::args::{DataArgs, RecipeArgs};
+use crate::layers::{self, Shape};
+use crate::ops::{DeviceClass, shader};
+use crate::plan::network::{Description, Network, Target, build};
+use crate::plan::{Reuse, table};
+use crate::recipe::Recipe;
+use crate::train::model::Model;
+use anyhow::{Context, Result};
+use clap::Args;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Flags of `summary`.
+#[derive(Args)]
+pub(super) struct Summary {
+    /// A run folder, instead of a recipe
+    run: Option<PathBuf>,
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    #[command(flatten)]
+    data: DataArgs,
+    /// The calls of a training step and of an evaluation step, with their work and memory
+    #[arg(long)]
+    plan: bool,
+    /// The device class that the plan is for
+    #[arg(long, value_enum, default_value = "gpu")]
+    class: DeviceClass,
+    /// Write every kernel of the plan as it is compiled into this folder
+    #[arg(long, value_name = "DIR", requires = "plan")]
+    wgsl: Option<PathBuf>,
+}
+
+impl Summary {
+    pub(super) fn run(&self) -> Result<()> {
+        let (recipe, input, classes, rows) = match &self.run {
+            Some(run) => {
+                let model = Model::of_run(run)?;
+                (model.recipe, model.input, model.classes, 60_000)
+            }
+            None => {
+                let data = self.data.load()?;
+                let (height, width) = (data.train.images.height, data.train.images.width);
+                let rows = data.train.images.count + data.test.images.count;
+                (self.recipe.load()?, Shape { channels: 1, height, width }, data.classes, rows)
+            }
+        };
+        let layers = layers::resolve(&recipe, input, classes)?;
+        let mut text = layers::summary::table(&layers);
+        if self.plan {
+            let network = self.network(&recipe, &layers, input, classes, rows);
+            for program in [network.train, network.evaluate] {
+                text.push('\n');
+                text.push_str(&table::table(&network.plan, program, self.class));
+            }
+            text.push_str(&table::memory(&network.plan, Reuse::ByLifetime));
+            self.write_kernels(&network)?;
+        }
+        super::print(&text)
+    }
+
+    fn network(
+        &self,
+        recipe: &Recipe,
+        layers: &[layers::ResolvedLayer],
+        input: Shape,
+        classes: usize,
+        rows: usize,
+    ) -> Network {
+        build(&Description {
+            layers,
+            input,
+            classes,
+            batch_size: recipe.training.batch_size,
+            evaluation_batch_size: recipe.training.batch_size,
+            images: rows,
+            rows,
+            transform: crate::data::PixelTransform { mean: 0.0, divisor: 255.0, l2_columns: false },
+            loss: recipe.training.loss,
+            optimizer: &recipe.optimizer,
+            clip_norm: recipe.training.clip_norm,
+            fuse_updates: true,
+            target: Target::Gpu(self.class),
+        })
+    }
+
+    /// One file for each op and set of constants.
+    fn write_kernels(&self, network: &Network) -> Result<()> {
+        let Some(folder) = &self.wgsl else { return Ok(()) };
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let mut kernels = BTreeMap::new();
+        for call in network.plan.programs.iter().flat_map(|program| &program.calls) {
+            let kernel = call.op.kernel(&call.params, self.class);
+            let constants: String =
+                kernel.constants.iter().map(|(name, value)| format!("-{name}{value}")).collect();
+            kernels.insert(format!("{}{constants}.wgsl", call.op.name()), shader::expand(call.op, &kernel));
+        }
+        for (name, text) in kernels {
+            let path = folder.join(name);
+            std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
+}

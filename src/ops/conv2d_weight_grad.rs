@@ -1,0 +1,129 @@
+//! The gradients of a convolution with respect to its weights and biases, a partial sum for each slice of the batch.
+
+use super::case::{Case, Fill};
+use super::convolution::{Correlation, Shape};
+use super::real::Real;
+use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
+
+params! {
+    /// Shapes of the convolution, and how the batch is sliced.
+    Params {
+        /// Blocks of 16 images.
+        blocks: u32,
+        /// Channels of the input.
+        channels: u32,
+        /// Rows of the input.
+        height: u32,
+        /// Columns of the input.
+        width: u32,
+        /// Channels of the output.
+        filters: u32,
+        /// Rows and columns of the kernel.
+        kernel: u32,
+        /// Rows and columns of zeros before the first.
+        pad: u32,
+        /// Rows of the output.
+        out_height: u32,
+        /// Columns of the output.
+        out_width: u32,
+        /// Blocks whose gradients are added in one slice.
+        blocks_per_slice: u32,
+    }
+}
+
+impl Params {
+    fn correlation(&self) -> Correlation {
+        Correlation {
+            inputs: self.channels as usize,
+            height: self.height as usize,
+            width: self.width as usize,
+            outputs: self.filters as usize,
+            out_height: self.out_height as usize,
+            out_width: self.out_width as usize,
+            kernel: self.kernel as usize,
+            pad: self.pad as usize,
+        }
+    }
+
+    /// Partial sums of every gradient.
+    fn slices(&self) -> u32 {
+        self.blocks.div_ceil(self.blocks_per_slice)
+    }
+}
+
+/// See the shader for the formula.
+pub struct Conv2dWeightGrad;
+
+impl Formula for Conv2dWeightGrad {
+    type Params = Params;
+    const NAME: &'static str = "conv2d_weight_grad";
+    const BINDINGS: &'static [Binding] = &[read("x"), read("y_grad"), write("partials")];
+
+    fn kernel(p: &Params, _: DeviceClass) -> Kernel {
+        Kernel {
+            constants: vec![("KERNEL", p.kernel)],
+            grid: [p.filters.div_ceil(8), p.channels * p.kernel, p.slices()],
+        }
+    }
+
+    fn cost(p: &Params) -> Cost {
+        let c = p.correlation();
+        let partials = p.slices() as usize * (c.weight_words() + c.outputs);
+        let words = p.blocks as usize * (c.input_words() + c.output_words()) + partials;
+        Cost { flops: 2 * u64::from(p.blocks) * LANES as u64 * c.multiply_adds(), bytes: 4 * words as u64 }
+    }
+
+    fn reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
+        let [x, y_grad, partials] = slots(args);
+        let (x, y_grad, partials) = (x.real(), y_grad.real(), partials.real());
+        let c = p.correlation();
+        let len = c.weight_words() + c.outputs;
+        partials[..p.slices() as usize * len].fill(T::ZERO);
+        for i in 0..p.blocks as usize * c.output_words() {
+            let (block, filter, oy, ox, lane) = c.output_index(i);
+            let slice = &mut partials[block / p.blocks_per_slice as usize * len..][..len];
+            let gradient = y_grad[i];
+            for channel in 0..c.inputs {
+                for (ky, iy) in c.rows(oy) {
+                    for (kx, ix) in c.columns(ox) {
+                        let at = ((block * c.inputs + channel) * c.height + iy) * c.width + ix;
+                        let w = ((channel * c.kernel + ky) * c.kernel + kx) * c.outputs + filter;
+                        slice[w] = x[at * LANES + lane].mul_add(gradient, slice[w]);
+                    }
+                }
+            }
+            slice[c.weight_words() + filter] += gradient;
+        }
+    }
+
+    fn cases() -> Vec<Case<Params>> {
+        let case = |shape: Shape, blocks_per_slice: usize| {
+            let c = shape.forward;
+            let p = Params {
+                blocks: shape.blocks as u32,
+                channels: c.inputs as u32,
+                height: c.height as u32,
+                width: c.width as u32,
+                filters: c.outputs as u32,
+                kernel: c.kernel as u32,
+                pad: c.pad as u32,
+                out_height: c.out_height as u32,
+                out_width: c.out_width as u32,
+                blocks_per_slice: blocks_per_slice as u32,
+            };
+            let slices = shape.blocks.div_ceil(blocks_per_slice);
+            Case::new(
+                format!("{shape}, slices of {blocks_per_slice}"),
+                p,
+                vec![
+                    Fill::signed(shape.blocks * c.input_words()),
+                    Fill::signed(shape.blocks * c.output_words()),
+                    Fill::Output(slices * (c.weight_words() + c.outputs) + 16),
+                ],
+            )
+        };
+        let mut cases: Vec<_> = Shape::hostile().into_iter().map(|shape| case(shape, 2)).collect();
+        cases.extend([1, 3, 4, 5, 9].map(|blocks_per_slice| case(Shape { blocks: 9, ..Shape::small() }, blocks_per_slice)));
+        cases
+    }
+}

@@ -1,0 +1,99 @@
+//! The maximum of each window of an image; windows do not overlap, and what is left at the edges is dropped.
+
+use super::case::{Case, Fill};
+use super::real::Real;
+use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, slots, write};
+
+params! {
+    /// Shapes.
+    Params {
+        /// Blocks of 16 images.
+        blocks: u32,
+        /// Channels.
+        channels: u32,
+        /// Rows of the input.
+        height: u32,
+        /// Columns of the input.
+        width: u32,
+        /// Rows and columns of a window, and the step from one to the next.
+        size: u32,
+        /// Rows of the output.
+        out_height: u32,
+        /// Columns of the output.
+        out_width: u32,
+    }
+}
+
+/// See the shader for the formula.
+pub struct MaxPool;
+
+impl Formula for MaxPool {
+    type Params = Params;
+    const NAME: &'static str = "max_pool";
+    const BINDINGS: &'static [Binding] = &[read("x"), write("y")];
+
+    fn kernel(p: &Params, _: DeviceClass) -> Kernel {
+        let outputs = (p.blocks * p.channels * p.out_height * p.out_width) as usize * LANES;
+        Kernel { constants: vec![], grid: linear_grid(outputs, 64) }
+    }
+
+    fn cost(p: &Params) -> Cost {
+        let planes = u64::from(p.blocks) * u64::from(p.channels) * LANES as u64;
+        let outputs = u64::from(p.out_height * p.out_width);
+        let covered = outputs * u64::from(p.size * p.size);
+        Cost { flops: planes * (covered - outputs), bytes: 4 * planes * (covered + outputs) }
+    }
+
+    fn reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
+        let [x, y] = slots(args);
+        let (x, y) = (x.real(), y.real());
+        let (height, width, size) = (p.height as usize, p.width as usize, p.size as usize);
+        let (out_height, out_width) = (p.out_height as usize, p.out_width as usize);
+        for plane in 0..(p.blocks * p.channels) as usize {
+            for window in 0..out_height * out_width {
+                let (oy, ox) = (window / out_width, window % out_width);
+                for lane in 0..LANES {
+                    let at = |k: usize| {
+                        let (iy, ix) = (oy * size + k / size, ox * size + k % size);
+                        x[((plane * height + iy) * width + ix) * LANES + lane]
+                    };
+                    let best = (1..size * size).map(at).fold(at(0), |best, x| if x > best { x } else { best });
+                    y[(plane * out_height * out_width + window) * LANES + lane] = best;
+                }
+            }
+        }
+    }
+
+    fn cases() -> Vec<Case<Params>> {
+        let case = |blocks: usize, channels: usize, (height, width): (usize, usize), size: usize| {
+            let (out_height, out_width) = (height / size, width / size);
+            let p = Params {
+                blocks: blocks as u32,
+                channels: channels as u32,
+                height: height as u32,
+                width: width as u32,
+                size: size as u32,
+                out_height: out_height as u32,
+                out_width: out_width as u32,
+            };
+            Case::new(
+                format!("{blocks} blocks, {channels} of {height} x {width}, windows of {size}"),
+                p,
+                vec![
+                    Fill::signed(blocks * channels * height * width * LANES),
+                    Fill::Output(blocks * channels * out_height * out_width * LANES + 16),
+                ],
+            )
+        };
+        vec![
+            case(1, 1, (1, 1), 1),
+            case(1, 1, (2, 2), 2),
+            case(2, 3, (28, 28), 2),
+            case(3, 5, (13, 13), 2),
+            case(5, 1, (7, 4), 2),
+            case(2, 7, (9, 11), 3),
+            case(1, 2, (5, 5), 5),
+            case(1, 3, (3, 17), 3),
+        ]
+    }
+}

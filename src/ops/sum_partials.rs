@@ -1,0 +1,55 @@
+//! Adds the partial gradients of the slices of a batch, in order.
+
+use super::case::{Case, Fill};
+use super::real::Real;
+use super::{Binding, Cost, DeviceClass, Formula, Kernel, Slot, linear_grid, params, read, slots, write};
+
+params! {
+    /// Sizes, and where the sums go in the flat buffer.
+    Params {
+        /// Partial sums of each gradient.
+        slices: u32,
+        /// Gradients.
+        len: u32,
+        /// First word of the sums.
+        target: u32,
+    }
+}
+
+/// See the shader for the formula.
+pub struct SumPartials;
+
+impl Formula for SumPartials {
+    type Params = Params;
+    const NAME: &'static str = "sum_partials";
+    const BINDINGS: &'static [Binding] = &[read("partials"), write("gradients")];
+
+    fn kernel(p: &Params, _: DeviceClass) -> Kernel {
+        Kernel { constants: vec![], grid: linear_grid(p.len as usize, 64) }
+    }
+
+    fn cost(p: &Params) -> Cost {
+        let (slices, len) = (u64::from(p.slices), u64::from(p.len));
+        Cost { flops: slices * len, bytes: 4 * (slices + 1) * len }
+    }
+
+    fn reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
+        let [partials, gradients] = slots(args);
+        let (partials, gradients) = (partials.real(), gradients.real());
+        for i in 0..p.len as usize {
+            let slices = (0..p.slices as usize).map(|slice| partials[slice * p.len as usize + i]);
+            gradients[p.target as usize + i] = slices.fold(T::ZERO, |sum, partial| sum + partial);
+        }
+    }
+
+    fn cases() -> Vec<Case<Params>> {
+        let case = |slices: usize, len: usize, target: usize| {
+            Case::new(
+                format!("{slices} slices of {len} to {target}"),
+                Params { slices: slices as u32, len: len as u32, target: target as u32 },
+                vec![Fill::signed(slices * len), Fill::Output(target + len + 5)],
+            )
+        };
+        vec![case(1, 1, 0), case(16, 160, 3), case(7, 63, 64), case(5, 65, 1), case(3, 1009, 17), case(64, 15, 2)]
+    }
+}

@@ -1,0 +1,188 @@
+//! Everything that changes while training, and the checkpoint that holds it.
+
+use super::engine::{Engine, Weights};
+use super::event::EpochRecord;
+use super::tensors::{self, Tensor};
+use crate::error::Error;
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The format that this program writes.
+const FORMAT: u32 = 1;
+
+/// How far training is, and what it decided on the way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Finished epochs.
+    pub epoch: usize,
+    /// Finished steps of the epoch after those.
+    pub step: usize,
+    /// Finished steps.
+    pub global_step: usize,
+    /// Seconds of training in the unfinished epoch.
+    pub seconds: f64,
+    /// The figures of the finished epochs.
+    pub history: Vec<EpochRecord>,
+    /// The best epoch so far.
+    pub best: Option<Best>,
+    /// Epochs since then.
+    pub waited: u64,
+}
+
+/// The best epoch so far.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// From 1.
+    pub epoch: usize,
+    /// The monitored figure.
+    pub value: f64,
+}
+
+/// All that a run needs to go on as if it had never stopped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// How far it is.
+    pub progress: Progress,
+    /// The network.
+    pub weights: Weights,
+    /// The optimiser's moments.
+    pub moments: Vec<Vec<f32>>,
+    /// Right answers of the steps of the unfinished epoch.
+    pub hits: Vec<u32>,
+    /// Losses of all steps so far: sums over the batch.
+    pub losses: Vec<f32>,
+    /// The weights of the best epoch, where they are kept.
+    pub best_weights: Option<Weights>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Metadata {
+    format: u32,
+    version: String,
+    progress: Progress,
+}
+
+impl Checkpoint {
+    /// Takes the state of a network out of the device.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn take(
+        engine: &mut Engine,
+        progress: &Progress,
+        losses: &[f32],
+        best_weights: Option<&Weights>,
+    ) -> Result<Self> {
+        let (epoch_losses, hits) = engine.step_results(0..progress.step)?;
+        let mut all_losses = losses.to_vec();
+        all_losses.extend(epoch_losses);
+        let weights = engine.weights()?;
+        let mut moments = Vec::new();
+        for buffer in engine.network.moments.clone() {
+            let mut values = vec![0.0; weights.parameters.len()];
+            engine.read_f32(buffer, &mut values)?;
+            moments.push(values);
+        }
+        let best_weights = best_weights.cloned();
+        Ok(Self { progress: progress.clone(), weights, moments, hits, losses: all_losses, best_weights })
+    }
+
+    /// Puts the state into a device; [`Engine::start_epoch`] does the rest.
+    ///
+    /// # Errors
+    /// When it does not belong to this network, or the device fails.
+    pub fn restore(&self, engine: &mut Engine) -> Result<()> {
+        let places = &engine.network.parameters;
+        let expected = Weights::zeros(places);
+        let fits = self.weights.parameters.len() == expected.parameters.len()
+            && self.weights.statistics.len() == expected.statistics.len()
+            && self.moments.len() == engine.network.moments.len();
+        if !fits {
+            bail!(Error::BadFile(
+                "the checkpoint is of another network than the run's recipe; was a file exchanged?".into()
+            ));
+        }
+        engine.set_weights(&self.weights)?;
+        for (buffer, values) in engine.network.moments.clone().into_iter().zip(&self.moments) {
+            engine.write_f32(buffer, values)?;
+        }
+        engine.set_step_results(&self.losses[self.losses.len() - self.progress.step..], &self.hits)
+    }
+
+    /// The bytes of the file.
+    ///
+    /// # Errors
+    /// None for a checkpoint that was taken.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut tensors = vec![
+            vector("parameters", self.weights.parameters.clone()),
+            vector("statistics", self.weights.statistics.clone()),
+            vector("losses", self.losses.clone()),
+            // Counts below 2^24, so exact.
+            vector("hits", self.hits.iter().map(|&hits| hits as f32).collect()),
+        ];
+        for (i, values) in self.moments.iter().enumerate() {
+            tensors.push(vector(&format!("moment.{i}"), values.clone()));
+        }
+        if let Some(best) = &self.best_weights {
+            tensors.push(vector("best.parameters", best.parameters.clone()));
+            tensors.push(vector("best.statistics", best.statistics.clone()));
+        }
+        let metadata = Metadata {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").into(),
+            progress: self.progress.clone(),
+        };
+        tensors::to_bytes(&metadata, &tensors)
+    }
+
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::BadFile`] when it is not one.
+    pub fn load(path: &Path) -> Result<Self> {
+        let (metadata, tensors) = tensors::read::<Metadata>(path)?;
+        Self::rebuild(metadata, tensors)
+            .map_err(|error| Error::BadFile(format!("{}: {error:#}", path.display())).into())
+    }
+
+    fn rebuild(metadata: Metadata, tensors: Vec<Tensor>) -> Result<Self> {
+        if metadata.format != FORMAT {
+            bail!(
+                "the checkpoint has format {}, expected {FORMAT}; use version {}",
+                metadata.format,
+                metadata.version
+            );
+        }
+        let find = |name: &str| tensors.iter().find(|t| t.name == name).map(|t| t.values.clone());
+        let need = |name: &str| find(name).ok_or_else(|| anyhow::anyhow!("the tensor {name} is missing"));
+        let best_weights = match (find("best.parameters"), find("best.statistics")) {
+            (Some(parameters), Some(statistics)) => Some(Weights { parameters, statistics }),
+            _ => None,
+        };
+        let moments: Vec<Vec<f32>> = (0..).map_while(|i| find(&format!("moment.{i}"))).collect();
+        let checkpoint = Self {
+            progress: metadata.progress,
+            weights: Weights { parameters: need("parameters")?, statistics: need("statistics")? },
+            hits: need("hits")?.iter().map(|&hits| hits as u32).collect(),
+            losses: need("losses")?,
+            moments,
+            best_weights,
+        };
+        let Progress { step, global_step, .. } = checkpoint.progress;
+        let whole = checkpoint.moments.iter().all(|m| m.len() == checkpoint.weights.parameters.len());
+        if checkpoint.losses.len() != global_step
+            || checkpoint.hits.len() != step
+            || step > global_step
+            || !whole
+        {
+            bail!("the checkpoint's tensors do not fit together; was the file changed?");
+        }
+        Ok(checkpoint)
+    }
+}
+
+fn vector(name: &str, values: Vec<f32>) -> Tensor {
+    Tensor { name: name.into(), shape: vec![values.len()], values }
+}
