@@ -5,6 +5,7 @@ use super::{Kernel, Op};
 /// What shaders may `#import`: the files of `shaders/shared`.
 const SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
+    ("channel_sum", include_str!("../../shaders/shared/channel_sum.wgsl")),
     ("control", include_str!("../../shaders/shared/control.wgsl")),
     ("threefry", include_str!("../../shaders/shared/threefry.wgsl")),
 ];
