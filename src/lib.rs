@@ -1,5 +1,6 @@
 //! gpu-mnist
 pub mod backend;
+pub mod bench;
 pub mod cli;
 pub mod data;
 pub mod error;

@@ -21,8 +21,13 @@ impl Formula for CeilingCopy {
     const NAME: &'static str = "ceiling_copy";
     const BINDINGS: &'static [Binding] = &[read("x"), write("y")];
 
-    fn kernel(p: &Params, _: DeviceClass) -> Kernel {
-        Kernel { constants: vec![], grid: linear_grid(p.len as usize / 4, 64) }
+    fn kernel(p: &Params, class: DeviceClass) -> Kernel {
+        let turns = match class {
+            DeviceClass::Gpu => 1,
+            DeviceClass::Software => 16,
+        };
+        let grid = linear_grid((p.len as usize / 4).div_ceil(turns as usize), 64);
+        Kernel { constants: vec![("TURNS", turns)], grid }
     }
 
     fn cost(p: &Params) -> Cost {
