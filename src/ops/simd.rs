@@ -11,8 +11,8 @@ use super::LANES;
 pub trait Simd: Copy + Send + Sync {
     /// Sixteen numbers.
     type V: Copy;
-    /// Vectors that fit the processor's registers: the limit of a register tile.
-    const REGISTERS: usize;
+    /// Vectors that the registers hold as accumulators, with room left for operands.
+    const ACCUMULATORS: usize;
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::V;
     /// The first 16 numbers of `from`.
@@ -125,7 +125,7 @@ fn lanes(f: impl Fn(usize) -> f32) -> [f32; LANES] {
 
 impl Simd for Plain {
     type V = [f32; LANES];
-    const REGISTERS: usize = if cfg!(target_arch = "aarch64") { 8 } else { 4 };
+    const ACCUMULATORS: usize = 6;
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
         [x; LANES]
@@ -239,7 +239,7 @@ mod x86 {
 
     impl Simd for Avx512 {
         type V = __m512;
-        const REGISTERS: usize = 32;
+        const ACCUMULATORS: usize = 27;
         #[inline(always)]
         fn splat(self, x: f32) -> __m512 {
             // SAFETY: the token exists only where the features were detected (so below).
@@ -305,7 +305,7 @@ mod x86 {
 
     impl Simd for Avx2 {
         type V = [__m256; 2];
-        const REGISTERS: usize = 8;
+        const ACCUMULATORS: usize = 6;
         #[inline(always)]
         fn splat(self, x: f32) -> Self::V {
             // SAFETY: the token exists only where the features were detected (so below).

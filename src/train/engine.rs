@@ -177,6 +177,7 @@ impl Engine {
             loss: recipe.training.loss,
             optimizer: &recipe.optimizer,
             clip_norm: recipe.training.clip_norm,
+            fuse_updates: true,
             target: device.target(),
         });
         add(&mut network);
