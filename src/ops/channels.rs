@@ -66,7 +66,7 @@ impl Shape {
         Kernel { constants: vec![("LANES", lanes as u32)], grid }
     }
 
-    /// Constants and grid of a kernel that imports `channel_sum`.
+    /// Constants and grid of a kernel that imports `channel_walk`.
     pub(super) fn kernel(self, class: DeviceClass) -> Kernel {
         let quarters = self.blocks * self.pixels * LANES / 4;
         let width = match class {

@@ -78,6 +78,28 @@ pub trait Simd: Copy + Send + Sync {
     }
 }
 
+/// The first 16 numbers of `from`, or all of them and zeros where there are fewer.
+#[inline(always)]
+pub fn load_some<S: Simd>(s: S, from: &[f32]) -> S::V {
+    if from.len() >= LANES {
+        return s.load(from);
+    }
+    let mut lanes = [0.0; LANES];
+    lanes[..from.len()].copy_from_slice(from);
+    s.load(&lanes)
+}
+
+/// Puts the lanes into the first 16 numbers of `to`, or as many as there are.
+#[inline(always)]
+pub fn store_some<S: Simd>(s: S, to: &mut [f32], v: S::V) {
+    if to.len() >= LANES {
+        return s.store(to, v);
+    }
+    let mut lanes = [0.0; LANES];
+    s.store(&mut lanes, v);
+    to.copy_from_slice(&lanes[..to.len()]);
+}
+
 /// Work that is generic over the instructions.
 pub trait Kernel {
     /// Does it.
