@@ -25,6 +25,7 @@
 //!   and driver: no float atomics, sums in a fixed order.
 
 pub mod backend;
+pub mod bench;
 pub mod cli;
 pub mod data;
 pub mod error;
