@@ -6,5 +6,6 @@ pub mod layers;
 pub mod ops;
 pub mod plan;
 pub mod recipe;
+pub mod report;
 pub mod rng;
 pub mod verify;
