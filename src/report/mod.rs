@@ -1,12 +1,18 @@
 //! What a run looks like: pictures, tables, a page, a terminal, TensorBoard.
 
+mod axis;
 mod base64;
 mod font;
+mod legend;
+mod numbers;
 mod picture;
+pub mod plot;
 pub mod png;
 mod raster;
 mod svg;
 pub mod theme;
+mod trace;
+pub use axis::{Scale, Unit};
 pub use picture::Picture;
 pub use svg::escape;
 pub use theme::Theme;
