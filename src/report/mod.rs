@@ -2,6 +2,7 @@
 
 mod axis;
 mod base64;
+pub mod confusion;
 mod font;
 mod legend;
 mod numbers;
