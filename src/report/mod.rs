@@ -3,6 +3,7 @@
 mod axis;
 mod base64;
 pub mod confusion;
+pub mod filters;
 mod font;
 mod legend;
 mod numbers;
@@ -10,6 +11,7 @@ mod picture;
 pub mod plot;
 pub mod png;
 mod raster;
+pub mod sheet;
 mod svg;
 pub mod theme;
 mod trace;
