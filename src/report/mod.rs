@@ -5,6 +5,10 @@ mod base64;
 pub mod confusion;
 pub mod filters;
 mod font;
+pub mod histogram;
+pub mod layers;
+#[cfg(test)]
+mod layout_tests;
 mod legend;
 mod numbers;
 mod picture;
