@@ -19,6 +19,7 @@ pub mod sheet;
 pub mod sparkline;
 mod svg;
 pub mod table;
+pub mod tensorboard;
 pub mod terminal;
 pub mod theme;
 mod trace;
