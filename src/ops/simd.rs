@@ -101,6 +101,19 @@ pub fn dispatch<K: Kernel>(kernel: K) {
     kernel.run(Plain);
 }
 
+/// [`Simd::ACCUMULATORS`] of the instructions that [`dispatch`] picks.
+pub fn accumulators() -> usize {
+    struct Accumulators<'a>(&'a mut usize);
+    impl Kernel for Accumulators<'_> {
+        fn run<S: Simd>(self, _: S) {
+            *self.0 = S::ACCUMULATORS;
+        }
+    }
+    let mut accumulators = 0;
+    dispatch(Accumulators(&mut accumulators));
+    accumulators
+}
+
 /// The name of the instructions that [`dispatch`] picks.
 pub fn instructions() -> &'static str {
     struct Name<'a>(&'a mut &'static str);
@@ -125,7 +138,8 @@ fn lanes(f: impl Fn(usize) -> f32) -> [f32; LANES] {
 
 impl Simd for Plain {
     type V = [f32; LANES];
-    const ACCUMULATORS: usize = 6;
+    // SSE2 needs four of its 16 registers for a vector, NEON four of 32.
+    const ACCUMULATORS: usize = if cfg!(target_arch = "x86_64") { 2 } else { 6 };
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
         [x; LANES]
