@@ -160,6 +160,7 @@ impl<const O: usize, const P: usize> Strip<'_, '_, O, P> {
     #[inline(always)]
     fn tile<S: Simd>(&self, s: S, oy: usize) -> [[S::V; P]; O] {
         let c = self.pass.correlation;
+        let (input, _) = self.pass.input.as_chunks::<LANES>();
         let mut sums = [[s.splat(0.0); P]; O];
         // Rows of the kernel that meet the image.
         let rows = c.pad.saturating_sub(oy)..c.kernel.min(c.height + c.pad - oy);
@@ -176,7 +177,7 @@ impl<const O: usize, const P: usize> Strip<'_, '_, O, P> {
                         // Column -1 is a large number here, so one comparison covers both sides.
                         let ix = (self.ox + p + kx).wrapping_sub(c.pad);
                         if ix < c.width {
-                            let x = s.load(&self.pass.input[(row + ix) * LANES..]);
+                            let x = s.load(&input[row + ix]);
                             for o in 0..O {
                                 sums[o][p] = s.fma(x, weights[o], sums[o][p]);
                             }
