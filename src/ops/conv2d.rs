@@ -5,7 +5,6 @@ use super::case::{Case, Fill};
 use super::convolution::{Correlation, Direction, Pass, Shape};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
-use super::simd::dispatch;
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
 
 params! {
@@ -102,14 +101,15 @@ impl Formula for Conv2d {
         let parameters = args.input(1);
         let (weights, bias) = (&parameters[p.weight as usize..], &parameters[p.bias as usize..]);
         for block in part.blocks() {
-            dispatch(Pass {
+            let pass = Pass {
                 correlation: c,
                 direction: Direction::Forward { bias },
                 activation: Activation::from_code(p.activation),
                 weights,
                 input: &args.input(0)[block * c.input_words()..][..c.input_words()],
                 output: args.output(2, block * c.output_words()..(block + 1) * c.output_words()),
-            });
+            };
+            pass.run();
         }
     }
 

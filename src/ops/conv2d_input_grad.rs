@@ -5,7 +5,6 @@ use super::case::{Case, Fill};
 use super::convolution::{Correlation, Direction, Pass, Shape};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
-use super::simd::dispatch;
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
 
 params! {
@@ -105,14 +104,15 @@ impl Formula for Conv2dInputGrad {
         let c = p.correlation();
         for block in part.blocks() {
             let result = block * c.output_words()..(block + 1) * c.output_words();
-            dispatch(Pass {
+            let pass = Pass {
                 correlation: c,
                 direction: Direction::Backward { activated: &args.input(2)[result.clone()] },
                 activation: Activation::from_code(p.activation),
                 weights: &args.input(1)[p.weight as usize..],
                 input: &args.input(0)[block * c.input_words()..][..c.input_words()],
                 output: args.output(3, result),
-            });
+            };
+            pass.run();
         }
     }
 

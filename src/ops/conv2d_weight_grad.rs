@@ -6,7 +6,6 @@ use super::case::{Case, Fill};
 use super::convolution::{Correlation, Shape};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
-use super::simd::dispatch;
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
 
 params! {
@@ -109,13 +108,14 @@ impl Formula for Conv2dWeightGrad {
         let len = c.weight_words() + c.outputs;
         for block in part.blocks() {
             let slice = block / p.blocks_per_slice as usize;
-            dispatch(cpu::Pass {
+            let pass = cpu::Pass {
                 correlation: c,
                 x: &args.input(0)[block * c.input_words()..][..c.input_words()],
                 y_grad: &args.input(1)[block * c.output_words()..][..c.output_words()],
                 partial: args.output(2, slice * len..(slice + 1) * len),
                 first: block % p.blocks_per_slice as usize == 0,
-            });
+            };
+            pass.run();
         }
     }
 

@@ -2,6 +2,8 @@
 
 use super::case::{Case, Fill};
 use super::real::Real;
+use super::share::{CpuArgs, Part, Split};
+use super::simd::{self, Simd, dispatch};
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, slots, write};
 
 params! {
@@ -64,6 +66,23 @@ impl Formula for MaxPool {
         }
     }
 
+    fn split(p: &Params) -> Split {
+        Split::Blocks { count: p.blocks as usize, align: 1 }
+    }
+
+    fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
+        let inputs = (p.channels * p.height * p.width) as usize * LANES;
+        let outputs = (p.channels * p.out_height * p.out_width) as usize * LANES;
+        for block in part.blocks() {
+            let x = &args.input(0)[block * inputs..][..inputs];
+            let y = args.output(1, block * outputs..(block + 1) * outputs);
+            match p.size {
+                2 => dispatch(Pass::<2> { p, x, y }),
+                _ => dispatch(Pass::<0> { p, x, y }),
+            }
+        }
+    }
+
     fn cases() -> Vec<Case<Params>> {
         let case = |blocks: usize, channels: usize, (height, width): (usize, usize), size: usize| {
             let (out_height, out_width) = (height / size, width / size);
@@ -95,5 +114,35 @@ impl Formula for MaxPool {
             case(1, 2, (5, 5), 5),
             case(1, 3, (3, 17), 3),
         ]
+    }
+}
+
+/// A block to be pooled on the CPU, by windows of `SIZE`, or of any size if that is 0.
+struct Pass<'a, const SIZE: usize> {
+    p: &'a Params,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl<const SIZE: usize> simd::Kernel for Pass<'_, SIZE> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (height, width) = (self.p.height as usize, self.p.width as usize);
+        let (out_height, out_width) = (self.p.out_height as usize, self.p.out_width as usize);
+        let size = if SIZE == 0 { self.p.size as usize } else { SIZE };
+        let (x, _) = self.x.as_chunks::<LANES>();
+        let (y, _) = self.y.as_chunks_mut::<LANES>();
+        for (row, y) in y.chunks_exact_mut(out_width).enumerate() {
+            let (plane, oy) = (row / out_height, row % out_height);
+            let x = &x[(plane * height + oy * size) * width..][..size * width];
+            for (ox, y) in y.iter_mut().enumerate() {
+                let mut best = s.load(&x[ox * size]);
+                for k in 1..size * size {
+                    // Keeps what is there where the new one is not larger, or where either is NaN, as the reference does.
+                    best = s.max(s.load(&x[k / size * width + ox * size + k % size]), best);
+                }
+                s.store(y, best);
+            }
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! The gradient of the maximum of each window: all of it goes to the first maximum.
 
 use super::activation::Activation;
+use super::activation_simd::derivative_from_output;
 use super::case::{Case, Fill};
 use super::real::Real;
+use super::share::{CpuArgs, Part, Split};
+use super::simd::{self, Simd, dispatch};
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, slots, write};
 
 params! {
@@ -71,6 +74,24 @@ impl Formula for MaxPoolGrad {
         }
     }
 
+    fn split(p: &Params) -> Split {
+        Split::Blocks { count: p.blocks as usize, align: 1 }
+    }
+
+    fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
+        let inputs = (p.channels * p.height * p.width) as usize * LANES;
+        let outputs = (p.channels * p.out_height * p.out_width) as usize * LANES;
+        for block in part.blocks() {
+            let y_grad = &args.input(0)[block * outputs..][..outputs];
+            let x = &args.input(1)[block * inputs..][..inputs];
+            let x_grad = args.output(2, block * inputs..(block + 1) * inputs);
+            match p.size {
+                2 => dispatch(Pass::<2> { p, y_grad, x, x_grad }),
+                _ => dispatch(Pass::<0> { p, y_grad, x, x_grad }),
+            }
+        }
+    }
+
     fn cases() -> Vec<Case<Params>> {
         let case = |blocks: usize, channels: usize, (height, width): (usize, usize), size: usize, activation, ties| {
             let (out_height, out_width) = (height / size, width / size);
@@ -113,5 +134,53 @@ impl Formula for MaxPoolGrad {
         let fusible = Activation::ALL.into_iter().filter(|a| a.fusible());
         cases.extend(fusible.map(|activation| case(1, 2, (5, 6), 2, activation, false)));
         cases
+    }
+}
+
+/// A block's gradient on the CPU, by windows of `SIZE`, or of any size if that is 0.
+struct Pass<'a, const SIZE: usize> {
+    p: &'a Params,
+    y_grad: &'a [f32],
+    x: &'a [f32],
+    x_grad: &'a mut [f32],
+}
+
+impl<const SIZE: usize> simd::Kernel for Pass<'_, SIZE> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (height, width) = (self.p.height as usize, self.p.width as usize);
+        let (out_height, out_width) = (self.p.out_height as usize, self.p.out_width as usize);
+        let size = if SIZE == 0 { self.p.size as usize } else { SIZE };
+        let activation = Activation::from_code(self.p.activation);
+        let zero = s.splat(0.0);
+        let (y_grad, _) = self.y_grad.as_chunks::<LANES>();
+        let (x, _) = self.x.as_chunks::<LANES>();
+        let (x_grad, _) = self.x_grad.as_chunks_mut::<LANES>();
+        let planes = x.chunks_exact(height * width).zip(x_grad.chunks_exact_mut(height * width));
+        for (plane, (x, x_grad)) in planes.enumerate() {
+            for oy in 0..out_height {
+                let y_grad = &y_grad[(plane * out_height + oy) * out_width..][..out_width];
+                let x = &x[oy * size * width..][..size * width];
+                let x_grad = &mut x_grad[oy * size * width..][..size * width];
+                for (ox, y_grad) in y_grad.iter().enumerate() {
+                    let mut best = s.load(&x[ox * size]);
+                    for k in 1..size * size {
+                        best = s.max(s.load(&x[k / size * width + ox * size + k % size]), best);
+                    }
+                    // What the first maximum takes is gone for those after it.
+                    let mut left = s.mul(s.load(y_grad), derivative_from_output(s, activation, best));
+                    for k in 0..size * size {
+                        let at = k / size * width + ox * size + k % size;
+                        let value = s.load(&x[at]);
+                        s.store(&mut x_grad[at], s.select_eq(value, best, left, zero));
+                        left = s.select_eq(value, best, zero, left);
+                    }
+                }
+                for row in x_grad.chunks_exact_mut(width) {
+                    row[out_width * size..].fill([0.0; LANES]);
+                }
+            }
+            x_grad[out_height * size * width..].fill([0.0; LANES]);
+        }
     }
 }

@@ -2,7 +2,9 @@
 
 use super::case::{Case, Fill};
 use super::real::Real;
-use super::{Binding, Cost, DeviceClass, Formula, Kernel, Slot, linear_grid, params, read, slots, write};
+use super::share::{CpuArgs, Part, Split};
+use super::simd::{self, Simd, dispatch};
+use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, slots, write};
 
 params! {
     /// Sizes, and where the sums go in the flat buffer.
@@ -42,6 +44,23 @@ impl Formula for SumPartials {
         }
     }
 
+    fn split(_: &Params) -> Split {
+        Split::Shares
+    }
+
+    fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
+        let len = p.len as usize;
+        // Runs as long as cache lines, so that threads rarely write into the same one.
+        let items = part.items(len, LANES);
+        let target = p.target as usize;
+        dispatch(Pass {
+            partials: &args.input(0)[..p.slices as usize * len],
+            len,
+            first: items.start,
+            sums: args.output(1, target + items.start..target + items.end),
+        });
+    }
+
     fn cases() -> Vec<Case<Params>> {
         let case = |slices: usize, len: usize, target: usize| {
             Case::new(
@@ -51,5 +70,31 @@ impl Formula for SumPartials {
             )
         };
         vec![case(1, 1, 0), case(16, 160, 3), case(7, 63, 64), case(5, 65, 1), case(3, 1009, 17), case(64, 15, 2)]
+    }
+}
+
+/// A share of the sums on the CPU.
+struct Pass<'a> {
+    partials: &'a [f32],
+    len: usize,
+    first: usize,
+    sums: &'a mut [f32],
+}
+
+impl simd::Kernel for Pass<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (vectors, rest) = self.sums.as_chunks_mut::<LANES>();
+        let rest_first = self.first + vectors.len() * LANES;
+        for (i, sums) in vectors.iter_mut().enumerate() {
+            let mut sum = s.splat(0.0);
+            for slice in self.partials.chunks_exact(self.len) {
+                sum = s.add(sum, s.load(&slice[self.first + i * LANES..]));
+            }
+            s.store(sums, sum);
+        }
+        for (i, sum) in rest.iter_mut().enumerate() {
+            *sum = self.partials.chunks_exact(self.len).fold(0.0, |sum, slice| sum + slice[rest_first + i]);
+        }
     }
 }

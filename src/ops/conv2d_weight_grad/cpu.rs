@@ -5,7 +5,8 @@
 
 use crate::ops::LANES;
 use crate::ops::convolution::{Correlation, tiles};
-use crate::ops::simd::{Kernel, Simd};
+use crate::ops::simd::{Kernel, Simd, accumulators, dispatch};
+use std::ops::Range;
 
 /// A block whose gradients are to be added.
 pub(super) struct Pass<'a> {
@@ -30,63 +31,37 @@ struct Place {
     kx: usize,
 }
 
-/// Rows and columns of taps in a tile.
-#[derive(Clone, Copy)]
-struct Taps {
-    rows: usize,
-    columns: usize,
-}
-
-impl Taps {
-    /// As many as the accumulators allow beside one filter, and a shape that divides the kernel.
-    #[inline(always)]
-    fn of<S: Simd>(kernel: usize) -> Self {
-        let columns = kernel.div_ceil(kernel.div_ceil(5));
-        let rows = match kernel {
-            2 => 2,
-            3 => 3,
-            4 => 2,
-            _ => 1,
-        };
-        let rows = if rows * columns < S::ACCUMULATORS { rows } else { 1 };
-        Self { rows, columns }
-    }
-}
-
-impl Kernel for Pass<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
+impl Pass<'_> {
+    /// Adds the block's gradients.
+    pub(super) fn run(mut self) {
         let c = self.correlation;
-        let taps = Taps::of::<S>(c.kernel);
+        let (rows, columns) = taps(c.kernel);
         for channel in 0..c.inputs {
-            for ky in (0..c.kernel).step_by(taps.rows) {
-                for columns in tiles(c.kernel, taps.columns) {
+            for ky in (0..c.kernel).step_by(rows) {
+                for columns in tiles(c.kernel, columns) {
                     // Biases ride along with the first taps, which then leave room for fewer filters.
                     let bias = channel == 0 && ky == 0 && columns.start == 0;
-                    let sums = taps.rows * taps.columns + usize::from(bias);
+                    let sums = rows * columns.len() + usize::from(bias);
                     let most = if bias { 2 } else { 4 };
-                    for filters in tiles(c.outputs, (S::ACCUMULATORS / sums).clamp(1, most)) {
+                    for filters in tiles(c.outputs, (accumulators() / sums).clamp(1, most)) {
                         let place = Place { filter: filters.start, channel, ky, kx: columns.start };
-                        let taps = Taps { columns: columns.len(), ..taps };
+                        let size = (rows, columns.len(), filters.len());
                         match bias {
-                            false => self.sized::<S, false>(s, place, taps, filters.len()),
-                            true => self.sized::<S, true>(s, place, taps, filters.len()),
+                            false => self.tile::<false>(place, size),
+                            true => self.tile::<true>(place, size),
                         }
                     }
                 }
             }
         }
     }
-}
 
-impl Pass<'_> {
-    #[inline(always)]
-    fn sized<S: Simd, const BIAS: bool>(&mut self, s: S, place: Place, taps: Taps, filters: usize) {
+    fn tile<const BIAS: bool>(&mut self, place: Place, size: (usize, usize, usize)) {
         macro_rules! sizes {
             ($($rows:literal x $columns:literal: $($filters:literal)*;)*) => {
-                match (taps.rows, taps.columns, filters) {
+                match size {
                     $($(($rows, $columns, $filters) => {
-                        self.tile::<S, BIAS, $rows, $columns, { $rows * $columns }, $filters>(s, place);
+                        dispatch(Tile::<BIAS, $rows, $columns, { $rows * $columns }, $filters> { pass: self, place });
                     })*)*
                     _ => unreachable!("tiles are no larger"),
                 }
@@ -104,69 +79,116 @@ impl Pass<'_> {
         }
     }
 
-    /// `R` x `C` taps, `T` in all, times `F` filters.
     #[inline(always)]
-    fn tile<S: Simd, const BIAS: bool, const R: usize, const C: usize, const T: usize, const F: usize>(
-        &mut self,
-        s: S,
-        place: Place,
-    ) {
-        // Sizes that no tile has, and that need not be compiled.
-        if (T + usize::from(BIAS)) * F > S::ACCUMULATORS.max(T + 1) || BIAS && F > 2 {
-            return;
+    fn add(&mut self, at: usize, gradient: f32) {
+        self.partial[at] = if self.first { gradient } else { self.partial[at] + gradient };
+    }
+}
+
+/// Rows and columns of the kernel in a tile; the rows divide it.
+fn taps(kernel: usize) -> (usize, usize) {
+    let columns = kernel.div_ceil(kernel.div_ceil(5));
+    let rows = match kernel {
+        2 | 4 => 2,
+        3 => 3,
+        _ => 1,
+    };
+    if rows * columns < accumulators() { (rows, columns) } else { (1, columns) }
+}
+
+/// `R` x `C` taps, `T` in all, times `F` filters.
+///
+/// A kernel for each size, rather than one for all, because compilers take very long for large functions.
+struct Tile<'a, 'b, const BIAS: bool, const R: usize, const C: usize, const T: usize, const F: usize> {
+    pass: &'a mut Pass<'b>,
+    place: Place,
+}
+
+/// The accumulators of a tile.
+type Sums<V, const T: usize, const F: usize> = ([[V; T]; F], [V; F]);
+
+impl<const BIAS: bool, const R: usize, const C: usize, const T: usize, const F: usize> Kernel
+    for Tile<'_, '_, BIAS, R, C, T, F>
+{
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // Not one of the sizes that `Pass::run` uses otherwise.
+        if const { (T + BIAS as usize) * F <= S::ACCUMULATORS || F == 1 } {
+            let (sums, biases) = self.sums(s);
+            // Through memory, so that the loop below does not keep the accumulators of `sums` out of registers.
+            let mut vectors = [[[0.0; LANES]; T]; F];
+            let Place { filter, channel, ky, kx } = self.place;
+            let c = self.pass.correlation;
+            for f in 0..F {
+                for t in 0..T {
+                    s.store(&mut vectors[f][t], sums[f][t]);
+                }
+                if BIAS {
+                    self.pass.add(c.weight_words() + filter + f, s.sum(biases[f]));
+                }
+            }
+            for (f, vectors) in vectors.iter().enumerate() {
+                for (t, vector) in vectors.iter().enumerate() {
+                    let tap = (channel * c.kernel + ky + t / C) * c.kernel + kx + t % C;
+                    self.pass.add(tap * c.outputs + filter + f, s.sum(s.load(vector)));
+                }
+            }
         }
-        let c = self.correlation;
-        let (x, _) = self.x.as_chunks::<LANES>();
-        let (y_grad, _) = self.y_grad.as_chunks::<LANES>();
+    }
+}
+
+impl<const BIAS: bool, const R: usize, const C: usize, const T: usize, const F: usize>
+    Tile<'_, '_, BIAS, R, C, T, F>
+{
+    #[inline(always)]
+    fn sums<S: Simd>(&self, s: S) -> Sums<S::V, T, F> {
+        let c = self.pass.correlation;
+        let Place { filter, channel, ky, kx } = self.place;
+        let (x, _) = self.pass.x.as_chunks::<LANES>();
+        let (y_grad, _) = self.pass.y_grad.as_chunks::<LANES>();
+        let plane = c.out_height * c.out_width;
         let mut sums = [[s.splat(0.0); T]; F];
         let mut biases = [s.splat(0.0); F];
-        // Columns of the output whose taps all meet the image.
-        let start = c.pad.saturating_sub(place.kx);
-        let end = (c.width + c.pad).saturating_sub(place.kx + C - 1).min(c.out_width);
         for oy in 0..c.out_height {
-            let whole = oy + place.ky >= c.pad && oy + place.ky + R - 1 < c.height + c.pad;
-            let inner = if whole && start < end { start..end } else { 0..0 };
-            let y_row = (place.filter * c.out_height + oy) * c.out_width;
+            let y_first = filter * plane + oy * c.out_width;
+            let inner = self.inner(oy);
             for ox in (0..inner.start).chain(inner.end..c.out_width) {
                 let mut gradient = [s.splat(0.0); F];
                 for f in 0..F {
-                    gradient[f] = s.load(&y_grad[y_row + f * c.out_height * c.out_width + ox]);
+                    gradient[f] = s.load(&y_grad[y_first + f * plane + ox]);
+                    biases[f] = if BIAS { s.add(biases[f], gradient[f]) } else { biases[f] };
                 }
                 for t in 0..T {
-                    // Column -1 is a large number here, so one comparison covers both sides.
-                    let iy = (oy + place.ky + t / C).wrapping_sub(c.pad);
-                    let ix = (ox + place.kx + t % C).wrapping_sub(c.pad);
+                    // Row or column -1 is a large number here, so one comparison covers both sides.
+                    let iy = (oy + ky + t / C).wrapping_sub(c.pad);
+                    let ix = (ox + kx + t % C).wrapping_sub(c.pad);
                     if iy < c.height && ix < c.width {
-                        let x = s.load(&x[(place.channel * c.height + iy) * c.width + ix]);
+                        let x = s.load(&x[(channel * c.height + iy) * c.width + ix]);
                         for f in 0..F {
                             sums[f][t] = s.fma(x, gradient[f], sums[f][t]);
                         }
-                    }
-                }
-                if BIAS {
-                    for f in 0..F {
-                        biases[f] = s.add(biases[f], gradient[f]);
                     }
                 }
             }
             if inner.is_empty() {
                 continue;
             }
-            // All of one length, so that the loop needs no other test.
+            // All of one length, so that the loop needs no other test. No closures: they are not always inlined.
             let pixels = inner.len();
             let mut y_rows = [&y_grad[..0]; F];
             for f in 0..F {
-                y_rows[f] = &y_grad[y_row + f * c.out_height * c.out_width + inner.start..][..pixels];
+                y_rows[f] = &y_grad[y_first + f * plane + inner.start..][..pixels];
             }
+            let x_first = (channel * c.height + oy + ky - c.pad) * c.width + inner.start + kx - c.pad;
             let mut x_rows = [&x[..0]; T];
-            let x_row = (place.channel * c.height + oy + place.ky - c.pad) * c.width + inner.start + place.kx - c.pad;
             for t in 0..T {
-                x_rows[t] = &x[x_row + t / C * c.width + t % C..][..pixels];
+                x_rows[t] = &x[x_first + t / C * c.width + t % C..][..pixels];
             }
             for i in 0..pixels {
                 let mut gradient = [s.splat(0.0); F];
                 for f in 0..F {
                     gradient[f] = s.load(&y_rows[f][i]);
+                    biases[f] = if BIAS { s.add(biases[f], gradient[f]) } else { biases[f] };
                 }
                 for t in 0..T {
                     let x = s.load(&x_rows[t][i]);
@@ -174,33 +196,19 @@ impl Pass<'_> {
                         sums[f][t] = s.fma(x, gradient[f], sums[f][t]);
                     }
                 }
-                if BIAS {
-                    for f in 0..F {
-                        biases[f] = s.add(biases[f], gradient[f]);
-                    }
-                }
             }
         }
-        // Through memory, so that the loop below does not keep the accumulators out of the registers above.
-        let mut vectors = [[[0.0; LANES]; T]; F];
-        for f in 0..F {
-            for t in 0..T {
-                s.store(&mut vectors[f][t], sums[f][t]);
-            }
-            if BIAS {
-                self.add(c.weight_words() + place.filter + f, s.sum(biases[f]));
-            }
-        }
-        for (f, vectors) in vectors.iter().enumerate() {
-            for (t, vector) in vectors.iter().enumerate() {
-                let tap = (place.channel * c.kernel + place.ky + t / C) * c.kernel + place.kx + t % C;
-                self.add(tap * c.outputs + place.filter + f, s.sum(s.load(vector)));
-            }
-        }
+        (sums, biases)
     }
 
+    /// Columns of output row `oy` whose taps all meet the image.
     #[inline(always)]
-    fn add(&mut self, at: usize, gradient: f32) {
-        self.partial[at] = if self.first { gradient } else { self.partial[at] + gradient };
+    fn inner(&self, oy: usize) -> Range<usize> {
+        let c = self.pass.correlation;
+        let Place { ky, kx, .. } = self.place;
+        let start = c.pad.saturating_sub(kx);
+        let end = (c.width + c.pad).saturating_sub(kx + C - 1).min(c.out_width);
+        let whole = oy + ky >= c.pad && oy + ky + R - 1 < c.height + c.pad;
+        if whole && start < end { start..end } else { 0..0 }
     }
 }

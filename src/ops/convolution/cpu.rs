@@ -1,15 +1,15 @@
 //! The correlation on the CPU, one block of 16 images at a time: a vector is one pixel of 16 images, a tile is a few
 //! pixels of a row x a few output channels in registers, and every weight is broadcast once for all pixels of the tile.
 //!
-//! Nothing is padded: rows of the kernel that miss the image are left out of the loop, and tiles at the left and
-//! right edges test each pixel. Every output is added in the order channel, row, column whatever its tile, so that results
-//! do not depend on the tiling.
+//! Nothing is padded: rows of the kernel that miss the image are left out of the loop, and columns that miss it are
+//! found by a test for each pixel, which costs nothing beside the multiply-adds of all output channels. Every output is
+//! added in the order channel, row, column whatever its tile, so that results do not depend on the tiling.
 
 use super::{Correlation, tiles};
 use crate::ops::LANES;
 use crate::ops::activation::Activation;
 use crate::ops::activation_simd;
-use crate::ops::simd::{Kernel, Simd};
+use crate::ops::simd::{Kernel, Simd, accumulators, dispatch};
 use std::ops::Range;
 
 /// What is correlated with which kernel, and what happens to the sums.
@@ -43,41 +43,29 @@ pub(in crate::ops) struct Pass<'a> {
     pub(in crate::ops) output: &'a mut [f32],
 }
 
-/// The place of a tile.
-#[derive(Clone, Copy)]
-struct Place {
-    oy: usize,
-    ox: usize,
-    first_output: usize,
-}
-
-impl Kernel for Pass<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
+impl Pass<'_> {
+    /// Correlates the block.
+    pub(in crate::ops) fn run(mut self) {
         let c = self.correlation;
-        let (pixels, outputs) = if S::ACCUMULATORS >= 24 { (6, 4) } else { (3, 2) };
+        let (pixels, outputs) = match accumulators() {
+            24.. => (6, 4),
+            6.. => (3, 2),
+            _ => (2, 1),
+        };
         let mut weights = vec![0.0; c.inputs * c.kernel * c.kernel * outputs];
         for tile_o in tiles(c.outputs, outputs) {
             self.pack(tile_o.clone(), &mut weights);
-            for oy in 0..c.out_height {
-                for tile_x in tiles(c.out_width, pixels) {
-                    let place = Place { oy, ox: tile_x.start, first_output: tile_o.start };
-                    let edge = tile_x.start < c.pad || tile_x.end + c.kernel - 1 > c.width + c.pad;
-                    let sizes = (tile_o.len(), tile_x.len());
-                    match edge {
-                        false => self.sized::<S, false>(s, &weights, place, sizes),
-                        true => self.sized::<S, true>(s, &weights, place, sizes),
-                    }
-                }
+            for tile_x in tiles(c.out_width, pixels) {
+                self.strip(&weights, tile_x, tile_o.clone());
             }
         }
-        self.finish_rare_activations(s);
+        // Linear and relu are part of the tiles; for the others one more pass keeps the tiles small.
+        if !matches!(self.activation, Activation::Linear | Activation::Relu) {
+            dispatch(Finish(self));
+        }
     }
-}
 
-impl Pass<'_> {
     /// The weights of a tile in the order of their use, `[inputs][kernel][kernel][tile]`.
-    #[inline(always)]
     fn pack(&self, outputs: Range<usize>, packed: &mut [f32]) {
         let c = self.correlation;
         let taps = c.kernel * c.kernel;
@@ -94,75 +82,20 @@ impl Pass<'_> {
         }
     }
 
-    #[inline(always)]
-    fn sized<S: Simd, const EDGE: bool>(
-        &mut self,
-        s: S,
-        weights: &[f32],
-        place: Place,
-        sizes: (usize, usize),
-    ) {
+    /// All rows of a tile's columns.
+    fn strip(&mut self, weights: &[f32], columns: Range<usize>, outputs: Range<usize>) {
+        let (first_output, ox) = (outputs.start, columns.start);
         macro_rules! sizes {
             ($($o:literal: $($p:literal)*;)*) => {
-                match sizes {
-                    $($(($o, $p) => self.tile::<S, EDGE, $o, $p>(s, weights, place),)*)*
+                match (outputs.len(), columns.len()) {
+                    $($(($o, $p) => {
+                        dispatch(Strip::<$o, $p> { pass: self, weights, first_output, ox });
+                    })*)*
                     _ => unreachable!("tiles are no larger"),
                 }
             };
         }
         sizes! { 1: 1 2 3 4 5 6; 2: 1 2 3 4 5 6; 3: 1 2 3 4 5 6; 4: 1 2 3 4 5 6; }
-    }
-
-    /// `P` pixels of `O` output channels.
-    #[inline(always)]
-    fn tile<S: Simd, const EDGE: bool, const O: usize, const P: usize>(
-        &mut self,
-        s: S,
-        weights: &[f32],
-        place: Place,
-    ) {
-        if O * P > S::ACCUMULATORS {
-            return;
-        }
-        let c = self.correlation;
-        let Place { oy, ox, first_output } = place;
-        let mut sums = [[s.splat(0.0); P]; O];
-        // Rows of the kernel that meet the image.
-        let rows = c.pad.saturating_sub(oy)..c.kernel.min(c.height + c.pad - oy);
-        for channel in 0..c.inputs {
-            for ky in rows.clone() {
-                let row = (channel * c.height + oy + ky - c.pad) * c.width;
-                let weights = &weights[(channel * c.kernel + ky) * c.kernel * O..][..c.kernel * O];
-                for (kx, weights) in weights.chunks_exact(O).enumerate() {
-                    let weights: [S::V; O] = std::array::from_fn(|o| s.splat(weights[o]));
-                    if EDGE {
-                        for p in 0..P {
-                            // Column -1 is a large number here, so one comparison covers both sides.
-                            let ix = (ox + p + kx).wrapping_sub(c.pad);
-                            if ix < c.width {
-                                let x = s.load(&self.input[(row + ix) * LANES..]);
-                                for o in 0..O {
-                                    sums[o][p] = s.fma(x, weights[o], sums[o][p]);
-                                }
-                            }
-                        }
-                    } else {
-                        let pixels = &self.input[(row + ox + kx - c.pad) * LANES..][..P * LANES];
-                        for p in 0..P {
-                            let x = s.load(&pixels[p * LANES..]);
-                            for o in 0..O {
-                                sums[o][p] = s.fma(x, weights[o], sums[o][p]);
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        for (o, sums) in sums.into_iter().enumerate() {
-            let output = first_output + o;
-            let first = ((output * c.out_height + oy) * c.out_width + ox) * LANES;
-            self.store(s, output, first, sums);
-        }
     }
 
     /// The end of neighbouring sums: they go to the words from `first` on.
@@ -193,20 +126,84 @@ impl Pass<'_> {
             }
         }
     }
+}
 
-    /// Linear and relu are part of the tiles; for the others one more pass keeps the tiles small.
+/// The tiles of `P` neighbouring columns and `O` output channels, one for each row.
+///
+/// A kernel for each size, rather than one for all, because compilers take very long for large functions.
+struct Strip<'a, 'b, const O: usize, const P: usize> {
+    pass: &'a mut Pass<'b>,
+    weights: &'a [f32],
+    first_output: usize,
+    ox: usize,
+}
+
+impl<const O: usize, const P: usize> Kernel for Strip<'_, '_, O, P> {
     #[inline(always)]
-    fn finish_rare_activations<S: Simd>(&mut self, s: S) {
-        if matches!(self.activation, Activation::Linear | Activation::Relu) {
-            return;
+    fn run<S: Simd>(self, s: S) {
+        if const { O * P <= S::ACCUMULATORS } {
+            let c = self.pass.correlation;
+            for oy in 0..c.out_height {
+                let sums = self.tile(s, oy);
+                for (o, sums) in sums.into_iter().enumerate() {
+                    let output = self.first_output + o;
+                    let first = ((output * c.out_height + oy) * c.out_width + self.ox) * LANES;
+                    self.pass.store(s, output, first, sums);
+                }
+            }
         }
-        for (i, y) in self.output.chunks_exact_mut(LANES).enumerate() {
+    }
+}
+
+impl<const O: usize, const P: usize> Strip<'_, '_, O, P> {
+    /// The sums of row `oy`.
+    #[inline(always)]
+    fn tile<S: Simd>(&self, s: S, oy: usize) -> [[S::V; P]; O] {
+        let c = self.pass.correlation;
+        let (input, _) = self.pass.input.as_chunks::<LANES>();
+        let mut sums = [[s.splat(0.0); P]; O];
+        // Rows of the kernel that meet the image.
+        let rows = c.pad.saturating_sub(oy)..c.kernel.min(c.height + c.pad - oy);
+        for channel in 0..c.inputs {
+            for ky in rows.clone() {
+                let row = (channel * c.height + oy + ky - c.pad) * c.width;
+                let weights = &self.weights[(channel * c.kernel + ky) * c.kernel * O..][..c.kernel * O];
+                for (kx, from) in weights.chunks_exact(O).enumerate() {
+                    let mut weights = [s.splat(0.0); O];
+                    for o in 0..O {
+                        weights[o] = s.splat(from[o]);
+                    }
+                    for p in 0..P {
+                        // Column -1 is a large number here, so one comparison covers both sides.
+                        let ix = (self.ox + p + kx).wrapping_sub(c.pad);
+                        if ix < c.width {
+                            let x = s.load(&input[row + ix]);
+                            for o in 0..O {
+                                sums[o][p] = s.fma(x, weights[o], sums[o][p]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// Activations that are not part of the tiles.
+struct Finish<'a>(Pass<'a>);
+
+impl Kernel for Finish<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Pass { direction, activation, output, .. } = self.0;
+        for (i, y) in output.chunks_exact_mut(LANES).enumerate() {
             let sum = s.load(y);
-            let result = match self.direction {
-                Direction::Forward { .. } => activation_simd::apply(s, self.activation, sum),
+            let result = match direction {
+                Direction::Forward { .. } => activation_simd::apply(s, activation, sum),
                 Direction::Backward { activated } => {
                     let activated = s.load(&activated[i * LANES..]);
-                    s.mul(sum, activation_simd::derivative_from_output(s, self.activation, activated))
+                    s.mul(sum, activation_simd::derivative_from_output(s, activation, activated))
                 }
             };
             s.store(y, result);
