@@ -6,7 +6,7 @@ use super::case::{Case, Fill};
 use super::channels::{Shape, TOGETHER, lane_mask};
 use super::control::{self, ROWS};
 use super::real::Real;
-use super::share::{CpuArgs, Part, Split};
+use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
 use super::{
     Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, update, write,
@@ -193,8 +193,17 @@ impl Formula for BatchNorm {
         Split::Shares
     }
 
+    fn regions(p: &Params, binding: usize, _: usize) -> Vec<Region> {
+        match binding {
+            0 | 5 => vec![Region::features(p.channels)],
+            1 => [p.gamma, p.beta].map(|first| Region::words(first, p.channels as usize)).into(),
+            3 => [p.running_mean, p.running_variance].map(|first| Region::words(first, p.channels as usize)).into(),
+            _ => vec![Region::ALL],
+        }
+    }
+
     fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
-        simd::dispatch(Train { p, args, channels: part.items(p.channels as usize, TOGETHER) });
+        simd::dispatch(Train { p, args, channels: part.features(p.channels as usize) });
     }
 
     fn cases() -> Vec<Case<Params>> {

@@ -6,7 +6,7 @@ use super::case::{Case, Fill};
 use super::channels::{Shape, TOGETHER, lane_mask};
 use super::control::{self, ROWS};
 use super::real::Real;
-use super::share::{CpuArgs, Part, Split};
+use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write};
 use std::ops::Range;
@@ -174,8 +174,16 @@ impl Formula for BatchNormGrad {
         Split::Shares
     }
 
+    fn regions(p: &Params, binding: usize, _: usize) -> Vec<Region> {
+        match binding {
+            0 | 1 | 6 => vec![Region::features(p.channels)],
+            5 => [p.gamma_grad, p.beta_grad].map(|first| Region::words(first, p.channels as usize)).into(),
+            _ => vec![Region::ALL],
+        }
+    }
+
     fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
-        simd::dispatch(Backward { p, args, channels: part.items(p.channels as usize, TOGETHER) });
+        simd::dispatch(Backward { p, args, channels: part.features(p.channels as usize) });
     }
 
     fn cases() -> Vec<Case<Params>> {

@@ -5,7 +5,7 @@ use super::activation_simd;
 use super::case::{Case, Fill};
 use super::dense_cpu::{self, Finish, Product};
 use super::real::Real;
-use super::share::{CpuArgs, Part, Split};
+use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
 
@@ -75,6 +75,15 @@ impl Formula for Dense {
 
     fn split(p: &Params) -> Split {
         dense_cpu::split(p.blocks as usize)
+    }
+
+    fn regions(p: &Params, binding: usize, _: usize) -> Vec<Region> {
+        let (inputs, units) = (p.inputs as usize, p.units as usize);
+        match binding {
+            0 => vec![Region::ALL],
+            1 => vec![Region::words(p.weight, inputs * units), Region::words(p.bias, units)],
+            _ => vec![Region::features(p.units)],
+        }
     }
 
     fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {

@@ -3,7 +3,7 @@
 //! Every output is one chain of fused multiply-adds in the reference's order, whatever the tile, the instructions or the thread
 //! that computes it, so results do not depend on how the work is divided.
 
-use super::share::{Part, Split};
+use super::share::{Part, Region, Split, feature_run};
 use super::simd::Simd;
 use super::{LANES, dense_weight_grad};
 use std::cell::RefCell;
@@ -143,6 +143,21 @@ impl Product<'_> {
     }
 }
 
+/// Whether a share of the weights is columns, which is what [`dense`](super::dense) reads of them, and not rows: where it
+/// cuts no vector and no cache line.
+fn owns_columns(units: usize, of: usize) -> bool {
+    feature_run(units, of) == LANES
+}
+
+/// What [`weights`] touches of `x`, of `y_grad`, and of buffers laid out as the parameters.
+pub(super) fn weight_regions(p: &dense_weight_grad::Params, shares: usize) -> [Vec<Region>; 3] {
+    let (inputs, units) = (p.inputs as usize, p.units as usize);
+    let by_owner = owns_columns(units, shares);
+    let y_grad = if by_owner { Region::features(p.units) } else { Region::ALL };
+    let x = if by_owner { Region::ALL } else { Region::features(p.inputs) };
+    [vec![x], vec![y_grad], vec![Region::words(p.weight, inputs * units), Region::words(p.bias, units)]]
+}
+
 /// The gradients of this share's weights and biases.
 #[inline(always)]
 pub(super) fn weights<S: Simd>(
@@ -154,10 +169,10 @@ pub(super) fn weights<S: Simd>(
     keep: &mut impl Keep<S>,
 ) {
     let (blocks, inputs, units) = (p.blocks as usize, p.inputs as usize, p.units as usize);
-    // Columns are what `dense` reads of the weights; but vectors and cache lines must not be cut.
-    let by_rows = part.feature_run(units) < LANES;
-    let (rows, columns) =
-        if by_rows { (part.features(inputs), 0..units) } else { (0..inputs, part.features(units)) };
+    let (rows, columns) = match *part {
+        Part::Share { of, .. } if owns_columns(units, of) => (0..inputs, part.features(units)),
+        _ => (part.features(inputs), 0..units),
+    };
     let mut scratch = take_scratch();
     panels(y_grad, units, blocks, columns.clone(), &mut scratch);
     let outer = Outer { x, inputs, panels: &scratch, images: blocks * LANES, columns, units };

@@ -5,7 +5,7 @@ use super::activation_simd;
 use super::case::{Case, Fill};
 use super::dense_cpu::{self, Finish, Product};
 use super::real::Real;
-use super::share::{CpuArgs, Part, Split};
+use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
 
@@ -72,6 +72,14 @@ impl Formula for DenseInputGrad {
 
     fn split(p: &Params) -> Split {
         dense_cpu::split(p.blocks as usize)
+    }
+
+    fn regions(p: &Params, binding: usize, _: usize) -> Vec<Region> {
+        match binding {
+            0 => vec![Region::ALL],
+            1 => vec![Region::words(p.weight, (p.inputs * p.units) as usize)],
+            _ => vec![Region::features(p.inputs)],
+        }
     }
 
     fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {

@@ -3,7 +3,7 @@
 use super::case::{Case, Fill};
 use super::dense_cpu::{self, Keep};
 use super::real::Real;
-use super::share::{CpuArgs, Part, Split};
+use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
 use std::ops::Range;
@@ -52,6 +52,15 @@ impl Formula for DenseWeightGrad {
 
     fn split(_: &Params) -> Split {
         Split::Shares
+    }
+
+    fn regions(p: &Params, binding: usize, shares: usize) -> Vec<Region> {
+        let [x, y_grad, parameters] = dense_cpu::weight_regions(p, shares);
+        match binding {
+            0 => x,
+            1 => y_grad,
+            _ => parameters,
+        }
     }
 
     fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {

@@ -8,7 +8,7 @@ use super::case::{Case, Fill};
 use super::dense_cpu::{self, Keep};
 use super::dense_weight_grad::{self, gradient};
 use super::real::Real;
-use super::share::{CpuArgs, Part, Split};
+use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
 use super::{
     Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, control, params, read, read_words, slots, update,
@@ -91,6 +91,16 @@ impl Formula for DenseWeightUpdateAdam {
 
     fn split(_: &Params) -> Split {
         Split::Shares
+    }
+
+    fn regions(p: &Params, binding: usize, shares: usize) -> Vec<Region> {
+        let [x, y_grad, parameters] = dense_cpu::weight_regions(&p.gradient(), shares);
+        match binding {
+            0 => x,
+            1 => y_grad,
+            2 | 3 => vec![Region::ALL],
+            _ => parameters,
+        }
     }
 
     fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {

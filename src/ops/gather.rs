@@ -4,6 +4,7 @@ use super::case::{Case, Fill};
 use super::control::{self, BATCH, ROWS, STEP};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
+use super::simd::{self, Simd};
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read_words, slots, write};
 
 params! {
@@ -76,38 +77,7 @@ impl Formula for Gather {
     }
 
     fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
-        let (images, order, control) = (args.input_words(0), args.input_words(1), args.input_words(2));
-        let images: &[u8] = bytemuck::cast_slice(images);
-        let (height, width) = (p.height as usize, p.width as usize);
-        let pixels = height * width;
-        let scaled: [f32; 256] = std::array::from_fn(|byte| (byte as f32 - p.mean) / p.divisor);
-        let mut norms = vec![1.0_f32; width];
-        for block in part.blocks() {
-            let x = args.output(3, block * pixels * LANES..(block + 1) * pixels * LANES);
-            for lane in 0..LANES {
-                let n = block * LANES + lane;
-                if n >= control[ROWS] as usize {
-                    x[lane..].iter_mut().step_by(LANES).for_each(|x| *x = 0.0);
-                    continue;
-                }
-                let row = order[(control[STEP] * control[BATCH]) as usize + n] as usize;
-                let image = &images[row * pixels..][..pixels];
-                let lane_values = x[lane..].iter_mut().step_by(LANES);
-                if p.l2_columns == 0 {
-                    lane_values.zip(image).for_each(|(x, &byte)| *x = scaled[byte as usize]);
-                    continue;
-                }
-                norms.fill(0.0);
-                for row in image.chunks_exact(width) {
-                    norms.iter_mut().zip(row).for_each(|(n, &byte)| *n += f32::from(byte) * f32::from(byte));
-                }
-                norms.iter_mut().for_each(|n| *n = if *n > 0.0 { n.sqrt() } else { 1.0 });
-                let norm_of_pixel = norms.iter().cycle();
-                for ((x, &byte), norm) in lane_values.zip(image).zip(norm_of_pixel) {
-                    *x = (f32::from(byte) - p.mean) / norm;
-                }
-            }
-        }
+        simd::dispatch(Run { p, args, part });
     }
 
     fn cases() -> Vec<Case<Params>> {
@@ -141,5 +111,83 @@ impl Formula for Gather {
             case("one image of one pixel", 1, (1, 1), 0, 1, 0),
             case("columns by their norms, some zero", 17, (9, 3), 1, 30, 1),
         ]
+    }
+}
+
+struct Run<'a> {
+    p: &'a Params,
+    args: &'a CpuArgs<'a>,
+    part: Part,
+}
+
+impl simd::Kernel for Run<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { p, args, part } = self;
+        let (order, control) = (args.input_words(1), args.input_words(2));
+        let pixels = (p.height * p.width) as usize;
+        let mut norms = vec![0.0; if p.l2_columns == 0 { 0 } else { p.width as usize * LANES }];
+        for block in part.blocks() {
+            let x = args.output(3, block * pixels * LANES..(block + 1) * pixels * LANES);
+            let first = block * LANES;
+            let rows = (control[ROWS] as usize).saturating_sub(first).min(LANES);
+            let start = (control[STEP] * control[BATCH]) as usize + first;
+            // Lanes past the batch get some image's bytes, and then zeros.
+            let mut images = [&[][..]; LANES];
+            if rows == 0 {
+                x.fill(0.0);
+                continue;
+            }
+            for (lane, image) in images.iter_mut().enumerate() {
+                let row = order[start + lane.min(rows - 1)] as usize;
+                *image = &bytemuck::cast_slice(args.input_words(0))[row * pixels..][..pixels];
+            }
+            if p.l2_columns == 0 {
+                spread(s, &images, (p.mean, p.divisor), x);
+            } else {
+                spread(s, &images, (0.0, 1.0), x);
+                column_norms(s, x, &mut norms);
+                for x in x.chunks_exact_mut(norms.len()) {
+                    for (x, norm) in x.chunks_exact_mut(LANES).zip(norms.chunks_exact(LANES)) {
+                        s.store(x, s.div(s.sub(s.load(x), s.splat(p.mean)), s.load(norm)));
+                    }
+                }
+            }
+            if rows < LANES {
+                x.chunks_exact_mut(LANES).for_each(|x| x[rows..].fill(0.0));
+            }
+        }
+    }
+}
+
+/// The scaled bytes of 16 images, 16 images innermost.
+#[inline(always)]
+fn spread<S: Simd>(s: S, images: &[&[u8]; LANES], (mean, divisor): (f32, f32), x: &mut [f32]) {
+    let (mean, divisor) = (s.splat(mean), s.splat(divisor));
+    let mut bytes = [[0; LANES]; LANES];
+    for (group, x) in x.chunks_mut(LANES * LANES).enumerate() {
+        let first = group * LANES;
+        let width = x.len() / LANES;
+        for (bytes, image) in bytes.iter_mut().zip(images) {
+            bytes[..width].copy_from_slice(&image[first..first + width]);
+        }
+        for (x, bytes) in x.chunks_exact_mut(LANES).zip(&simd::transpose_bytes(&bytes)) {
+            s.store(x, s.div(s.sub(s.from_bytes(bytes), mean), divisor));
+        }
+    }
+}
+
+/// The norm of every column of every image, one instead of zero.
+#[inline(always)]
+fn column_norms<S: Simd>(s: S, x: &[f32], norms: &mut [f32]) {
+    norms.fill(0.0);
+    for row in x.chunks_exact(norms.len()) {
+        for (norm, x) in norms.chunks_exact_mut(LANES).zip(row.chunks_exact(LANES)) {
+            s.store(norm, s.fma(s.load(x), s.load(x), s.load(norm)));
+        }
+    }
+    for norm in norms.chunks_exact_mut(LANES) {
+        let (squares, zero) = (s.load(norm), s.splat(0.0));
+        s.store(norm, s.select_gt(squares, zero, s.sqrt(squares), s.splat(1.0)));
     }
 }

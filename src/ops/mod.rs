@@ -32,7 +32,7 @@ pub mod tracked;
 use bytemuck::Pod;
 use case::Case;
 use real::Real;
-use share::{CpuArgs, Part, Split};
+use share::{CpuArgs, Part, Region, Split};
 use tracked::Tracked;
 
 /// Images in a block: the innermost dimension of every activation.
@@ -276,6 +276,10 @@ pub trait Formula: Sync {
     fn split(_p: &Self::Params) -> Split {
         Split::Whole
     }
+    /// What a [`Split::Shares`] call touches of the buffer at `binding`, when there are `shares` of them.
+    fn regions(_p: &Self::Params, _binding: usize, _shares: usize) -> Vec<Region> {
+        vec![Region::ALL]
+    }
     /// The fast CPU version of one part.
     fn cpu(_p: &Self::Params, _args: &CpuArgs<'_>, _part: Part) {}
     /// Inputs to be tested with, hostile shapes among them.
@@ -304,6 +308,8 @@ pub trait Op: Sync {
     fn reference_tracked(&self, params: &[u32], args: Vec<Slot<'_, Tracked>>);
     /// How the fast CPU version divides.
     fn split(&self, params: &[u32]) -> Split;
+    /// What a [`Split::Shares`] call touches of the buffer at `binding`, when there are `shares` of them.
+    fn regions(&self, params: &[u32], binding: usize, shares: usize) -> Vec<Region>;
     /// The fast CPU version of one part.
     fn cpu(&self, params: &[u32], args: &CpuArgs<'_>, part: Part);
     /// Test cases, parameters as words.
@@ -344,6 +350,9 @@ impl<F: Formula> Op for F {
     }
     fn split(&self, params: &[u32]) -> Split {
         F::split(&typed(params))
+    }
+    fn regions(&self, params: &[u32], binding: usize, shares: usize) -> Vec<Region> {
+        F::regions(&typed(params), binding, shares)
     }
     fn cpu(&self, params: &[u32], args: &CpuArgs<'_>, part: Part) {
         F::cpu(&typed(params), args, part);

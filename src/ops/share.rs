@@ -24,6 +24,38 @@ pub enum Split {
     Shares,
 }
 
+/// Words of a buffer that a call of [`Split::Shares`] touches. Two calls need a barrier between them only where their regions of
+/// a buffer overlap, one of them writes, and a thread does not keep to its own features in both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Which; may reach past the end of the buffer.
+    pub words: Range<usize>,
+    /// `Some(n)`: the words are a tensor `[block][n features][..]`, of which a part touches its [`Part::features`] only.
+    pub features: Option<usize>,
+}
+
+impl Region {
+    /// All of a buffer, by any thread.
+    pub const ALL: Self = Self { words: 0..usize::MAX, features: None };
+
+    /// `len` words from word `first` on, by any thread.
+    pub fn words(first: u32, len: usize) -> Self {
+        Self { words: first as usize..first as usize + len, features: None }
+    }
+
+    /// A tensor, by the threads that own its features.
+    pub fn features(count: u32) -> Self {
+        Self { features: Some(count as usize), ..Self::ALL }
+    }
+
+    /// Whether threads can meet in both.
+    pub fn meets(&self, other: &Self) -> bool {
+        let overlap = self.words.start < other.words.end && other.words.start < self.words.end;
+        let is_private = self.features.is_some() && self == other;
+        overlap && !is_private
+    }
+}
+
 /// The part of a call that one thread computes.
 #[derive(Clone, Debug)]
 pub enum Part {
@@ -59,21 +91,8 @@ impl Part {
     pub fn features(&self, features: usize) -> Range<usize> {
         match self {
             Self::Blocks(_) => 0..features,
-            Self::Share { .. } => self.items(features, self.feature_run(features)),
+            Self::Share { of, .. } => self.items(features, feature_run(features, *of)),
         }
-    }
-
-    /// The largest run of features (a power of two up to 16) in which shares of a layer's features differ little. Every op
-    /// whose shares are features divides by it, so that a thread owns the same features, weights, gradients and moments all
-    /// the time; runs of 16 keep vectors and cache lines whole.
-    pub fn feature_run(&self, features: usize) -> usize {
-        let of = match *self {
-            Self::Blocks(_) => 1,
-            Self::Share { of, .. } => of,
-        };
-        let largest_share = |run: usize| features.div_ceil(run).div_ceil(of) * run;
-        let fair = |run: &usize| largest_share(*run) * of * 10 <= features * 11;
-        [16, 8, 4, 2].into_iter().find(fair).unwrap_or(1)
     }
 
     /// The items of a call that is split by blocks of `each` items.
@@ -94,6 +113,15 @@ impl Part {
             }
         }
     }
+}
+
+/// The largest run of features (a power of two up to 16) in which `of` shares of a layer's features differ little. Every
+/// op whose shares are features divides by it, so that a thread owns the same features, weights, gradients and moments
+/// all the time; runs of 16 keep vectors and cache lines whole.
+pub fn feature_run(features: usize, of: usize) -> usize {
+    let largest_share = |run: usize| features.div_ceil(run).div_ceil(of) * run;
+    let fair = |run: &usize| largest_share(*run) * of * 10 <= features * 11;
+    [16, 8, 4, 2].into_iter().find(fair).unwrap_or(1)
 }
 
 /// A buffer that several threads work on.

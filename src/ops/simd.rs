@@ -41,6 +41,8 @@ pub trait Simd: Copy + Send + Sync {
         self.store(&mut lanes, v);
         to.copy_from_slice(&lanes[..to.len()]);
     }
+    /// Sixteen bytes as numbers.
+    fn from_bytes(self, bytes: &[u8; LANES]) -> Self::V;
     /// a + b
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// a - b
@@ -171,6 +173,14 @@ pub fn instructions() -> &'static str {
     name
 }
 
+/// Rows become columns.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn transpose_bytes(rows: &[[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
+    std::array::from_fn(|column| std::array::from_fn(|row| rows[row][column]))
+}
+#[cfg(target_arch = "x86_64")]
+pub use x86::transpose_bytes;
+
 /// Plain arrays, for processors without a version of their own.
 #[derive(Clone, Copy)]
 pub struct Plain;
@@ -196,6 +206,10 @@ impl Simd for Plain {
     #[inline(always)]
     fn store(self, to: &mut [f32], v: Self::V) {
         to[..LANES].copy_from_slice(&v);
+    }
+    #[inline(always)]
+    fn from_bytes(self, bytes: &[u8; LANES]) -> Self::V {
+        lanes(|i| f32::from(bytes[i]))
     }
     #[inline(always)]
     fn add(self, a: Self::V, b: Self::V) -> Self::V {
@@ -267,6 +281,24 @@ mod x86 {
     use super::{Kernel, LANES, Simd};
     use std::arch::x86_64::*;
 
+    /// Rows become columns: four rounds, each of which interleaves row i with row i + 8.
+    #[inline(always)]
+    pub fn transpose_bytes(rows: &[[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
+        let mut rows: [__m128i; LANES] = bytemuck::cast(*rows);
+        for _ in 0..4 {
+            let mut next = rows;
+            for i in 0..LANES / 2 {
+                // SAFETY: SSE2 is part of x86-64.
+                unsafe {
+                    next[2 * i] = _mm_unpacklo_epi8(rows[i], rows[i + LANES / 2]);
+                    next[2 * i + 1] = _mm_unpackhi_epi8(rows[i], rows[i + LANES / 2]);
+                }
+            }
+            rows = next;
+        }
+        bytemuck::cast(rows)
+    }
+
     /// AVX-512: one register a vector.
     #[derive(Clone, Copy)]
     pub(super) struct Avx512(());
@@ -332,6 +364,11 @@ mod x86 {
             }
             // SAFETY: lanes past the end of `to` are not touched.
             unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first_lanes(to.len()), v) }
+        }
+        #[inline(always)]
+        fn from_bytes(self, bytes: &[u8; LANES]) -> __m512 {
+            // SAFETY: 16 bytes; unaligned loads are allowed.
+            unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(bytes.as_ptr().cast()))) }
         }
         method!(add(a, b) _mm512_add_ps(a, b));
         method!(sub(a, b) _mm512_sub_ps(a, b));
@@ -411,6 +448,15 @@ mod x86 {
                 _mm256_storeu_ps(to.as_mut_ptr().add(8), v[1]);
             }
         }
+        #[inline(always)]
+        fn from_bytes(self, bytes: &[u8; LANES]) -> Self::V {
+            // SAFETY: 8 bytes from each half.
+            unsafe {
+                let low = _mm_loadl_epi64(bytes.as_ptr().cast());
+                let high = _mm_loadl_epi64(bytes.as_ptr().add(8).cast());
+                [low, high].map(|half| _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(half)))
+            }
+        }
         halves!(add(a, b) _mm256_add_ps(a, b));
         halves!(sub(a, b) _mm256_sub_ps(a, b));
         halves!(mul(a, b) _mm256_mul_ps(a, b));
@@ -467,6 +513,13 @@ mod tests {
     fn exp_is_accurate_with_every_set_of_instructions() {
         check(|k| dispatch(k));
         check(|k| k.run(Plain));
+    }
+
+    #[test]
+    fn transposing_bytes_swaps_rows_and_columns() {
+        let rows: [[u8; LANES]; LANES] = std::array::from_fn(|i| std::array::from_fn(|j| (16 * i + j) as u8));
+        let columns = transpose_bytes(&rows);
+        assert!((0..LANES * LANES).all(|i| columns[i / LANES][i % LANES] == rows[i % LANES][i / LANES]));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Softmax cross-entropy over integer labels, with its gradient and the answers.
 
 use super::activation::Activation;
+use super::activation_simd;
 use super::case::{Case, Fill};
 use super::control::{self, BATCH, ROWS, STEP};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
+use super::simd::{self, Simd};
 use super::{
     Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write, write_words,
 };
@@ -28,41 +30,6 @@ pub const RIGHT: u32 = 0x8000_0000;
 
 /// See the shader for the formula.
 pub struct SoftmaxXent;
-
-/// The images of `blocks` of a batch; `logits` and `logits_grad` hold those blocks only.
-fn run<T: Real>(
-    p: &Params,
-    images: std::ops::Range<usize>,
-    (logits, labels, order, control): (&[T], &[u32], &[u32], &[u32]),
-    logits_grad: &mut [T],
-    mut outcome: impl FnMut(usize, T, u32),
-) {
-    let classes = p.classes as usize;
-    let rows = control[ROWS] as usize;
-    let first_image = images.start;
-    let scale = if p.sum == 1 { T::ONE } else { T::ONE / T::of(rows as f64) };
-    let activation = Activation::from_code(p.activation);
-    for n in images {
-        let at = |c: usize| ((n - first_image) / LANES * classes + c) * LANES + n % LANES;
-        if n >= rows {
-            (0..classes).for_each(|c| logits_grad[at(c)] = T::ZERO);
-            continue;
-        }
-        let row = (control[STEP] * control[BATCH]) as usize + n;
-        let label = labels[order[row] as usize] as usize;
-        let answer = (1..classes).fold(0, |best, c| if logits[at(c)] > logits[at(best)] { c } else { best });
-        let largest = logits[at(answer)];
-        let total = (0..classes).fold(T::ZERO, |sum, c| sum + (logits[at(c)] - largest).exp());
-        for c in 0..classes {
-            let probability = (logits[at(c)] - largest).exp() / total;
-            let target = if c == label { T::ONE } else { T::ZERO };
-            logits_grad[at(c)] =
-                (probability - target) * scale * activation.derivative_from_output(logits[at(c)]);
-        }
-        let right = if answer == label { RIGHT } else { 0 };
-        outcome(row, total.ln() + (largest - logits[at(label)]), answer as u32 | right);
-    }
-}
 
 impl Formula for SoftmaxXent {
     type Params = Params;
@@ -92,13 +59,32 @@ impl Formula for SoftmaxXent {
     }
 
     fn reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
-        let [logits, labels, order, control, logits_grad, image_loss, outcomes] = slots(args);
-        let (image_loss, outcomes) = (image_loss.real(), outcomes.words());
-        let inputs = (&*logits.real(), &*labels.words(), &*order.words(), &*control.words());
-        run(p, 0..p.blocks as usize * LANES, inputs, logits_grad.real(), |row, loss, outcome| {
-            image_loss[row] = loss;
-            outcomes[row] = outcome;
-        });
+        let [logits, labels, order, control, logits_grad, image_loss, outcome] = slots(args);
+        let (logits, logits_grad, image_loss) = (logits.real(), logits_grad.real(), image_loss.real());
+        let (labels, order, control, outcome) = (labels.words(), order.words(), control.words(), outcome.words());
+        let (classes, rows) = (p.classes as usize, control[ROWS] as usize);
+        let scale = if p.sum == 1 { T::ONE } else { T::ONE / T::of(rows as f64) };
+        let activation = Activation::from_code(p.activation);
+        for n in 0..p.blocks as usize * LANES {
+            let at = |c: usize| (n / LANES * classes + c) * LANES + n % LANES;
+            if n >= rows {
+                (0..classes).for_each(|c| logits_grad[at(c)] = T::ZERO);
+                continue;
+            }
+            let row = (control[STEP] * control[BATCH]) as usize + n;
+            let label = labels[order[row] as usize] as usize;
+            let answer = (1..classes).fold(0, |best, c| if logits[at(c)] > logits[at(best)] { c } else { best });
+            let largest = logits[at(answer)];
+            let total = (0..classes).fold(T::ZERO, |sum, c| sum + (logits[at(c)] - largest).exp());
+            for c in 0..classes {
+                let probability = (logits[at(c)] - largest).exp() / total;
+                let target = if c == label { T::ONE } else { T::ZERO };
+                logits_grad[at(c)] =
+                    (probability - target) * scale * activation.derivative_from_output(logits[at(c)]);
+            }
+            image_loss[row] = total.ln() + (largest - logits[at(label)]);
+            outcome[row] = answer as u32 | if answer == label { RIGHT } else { 0 };
+        }
     }
 
     fn split(p: &Params) -> Split {
@@ -106,17 +92,7 @@ impl Formula for SoftmaxXent {
     }
 
     fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
-        let block_words = p.classes as usize * LANES;
-        for block in part.blocks() {
-            let words = block * block_words..(block + 1) * block_words;
-            let inputs =
-                (&args.input(0)[words.clone()], args.input_words(1), args.input_words(2), args.input_words(3));
-            let images = block * LANES..(block + 1) * LANES;
-            run(p, images, inputs, args.output(4, words), |row, loss, outcome| {
-                args.output(5, row..row + 1)[0] = loss;
-                args.output_words(6, row..row + 1)[0] = outcome;
-            });
-        }
+        simd::dispatch(Run { p, args, part });
     }
 
     fn cases() -> Vec<Case<Params>> {
@@ -145,5 +121,68 @@ impl Formula for SoftmaxXent {
             case("one class", 1, 1, 0, 1.0, 0, 1),
             case("62 classes", 17, 62, 0, 20.0, 0, 17),
         ]
+    }
+}
+
+struct Run<'a> {
+    p: &'a Params,
+    args: &'a CpuArgs<'a>,
+    part: Part,
+}
+
+impl simd::Kernel for Run<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { p, args, part } = self;
+        let (labels, order, control) = (args.input_words(1), args.input_words(2), args.input_words(3));
+        let words = p.classes as usize * LANES;
+        for block in part.blocks() {
+            let first = block * LANES;
+            let rows = (control[ROWS] as usize).saturating_sub(first).min(LANES);
+            let logits = &args.input(0)[block * words..][..words];
+            let logits_grad = args.output(4, block * words..(block + 1) * words);
+            if rows == 0 {
+                logits_grad.fill(0.0);
+                continue;
+            }
+            let row = (control[STEP] * control[BATCH]) as usize + first;
+            let (image_loss, outcome) = (args.output(5, row..row + rows), args.output_words(6, row..row + rows));
+            let mut label = [0; LANES];
+            for (label, &image) in label.iter_mut().zip(&order[row..row + rows]) {
+                *label = labels[image as usize] as usize;
+            }
+            let (mut largest, mut answer) = (s.load(logits), s.splat(0.0));
+            for (c, logits) in logits.chunks_exact(LANES).enumerate().skip(1) {
+                let logits = s.load(logits);
+                answer = s.select_gt(logits, largest, s.splat(c as f32), answer);
+                largest = s.select_gt(logits, largest, logits, largest);
+            }
+            let mut total = s.splat(0.0);
+            for (logits, power) in logits.chunks_exact(LANES).zip(logits_grad.chunks_exact_mut(LANES)) {
+                let e = s.exp(s.sub(s.load(logits), largest));
+                total = s.add(total, e);
+                s.store(power, e);
+            }
+            let scale = s.splat(if p.sum == 1 { 1.0 } else { 1.0 / control[ROWS] as f32 });
+            let activation = Activation::from_code(p.activation);
+            let label_numbers = s.load(&label.map(|label| label as f32));
+            for (c, gradient) in logits_grad.chunks_exact_mut(LANES).enumerate() {
+                let target = s.select_eq(label_numbers, s.splat(c as f32), s.splat(1.0), s.splat(0.0));
+                let error = s.sub(s.div(s.load(gradient), total), target);
+                let slope =
+                    activation_simd::derivative_from_output(s, activation, s.load(&logits[c * LANES..]));
+                s.store(gradient, s.mul(s.mul(error, scale), slope));
+                gradient[rows..].fill(0.0);
+            }
+            let (mut totals, mut largests, mut answers) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+            s.store(&mut totals, total);
+            s.store(&mut largests, largest);
+            s.store(&mut answers, answer);
+            for lane in 0..rows {
+                let (answer, label) = (answers[lane] as u32, label[lane]);
+                image_loss[lane] = totals[lane].ln() + (largests[lane] - logits[label * LANES + lane]);
+                outcome[lane] = answer | if answer as usize == label { RIGHT } else { 0 };
+            }
+        }
     }
 }

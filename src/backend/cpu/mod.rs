@@ -31,7 +31,7 @@ impl Cpu {
         let schedules = plan
             .programs
             .iter()
-            .map(|program| Arc::new(Schedule::new(program, plan, &slots, &mut memory)))
+            .map(|program| Arc::new(Schedule::new(program, plan, &slots, &mut memory, threads)))
             .collect();
         Self {
             device: Self::describe(threads),
@@ -75,8 +75,7 @@ impl Backend for Cpu {
         self.pool.run(Arc::new(move |thread| {
             for _ in 0..times {
                 for segment in &schedule.segments {
-                    segment.run(thread.index, thread.count);
-                    thread.barrier();
+                    segment.run(thread);
                 }
             }
         }))

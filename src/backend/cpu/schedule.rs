@@ -1,10 +1,12 @@
 //! How threads share a program: calls that are split by blocks of images run one block after the other through all of
-//! them, while its activations are in the cache; other calls have a barrier before and after.
+//! them, while its activations are in the cache. Threads meet at a barrier before a call that touches what another thread
+//! may have written, or writes what another may have read, since the last one.
 
 use super::memory::Memory;
-use crate::ops::share::{CpuArgs, Part, SharedBuffer, Split};
-use crate::ops::{Element, Op, Slot};
-use crate::plan::{Plan, Program, Slots};
+use super::pool::Thread;
+use crate::ops::share::{CpuArgs, Part, Region, SharedBuffer, Split};
+use crate::ops::{Access, Element, Op, Slot};
+use crate::plan::{Call, Plan, Program, Slots};
 
 /// A call with its memory.
 pub(super) struct BoundCall {
@@ -14,8 +16,10 @@ pub(super) struct BoundCall {
     args: CpuArgs<'static>,
 }
 
-/// Calls between two barriers.
+/// Work between two places where there may be a barrier.
 pub(super) enum Segment {
+    /// All threads wait for each other.
+    Barrier,
     /// Each thread takes runs of blocks through all the calls.
     Blocks {
         /// In order.
@@ -40,8 +44,15 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    pub(super) fn new(program: &Program, plan: &Plan, slots: &Slots, memory: &mut Memory) -> Self {
+    pub(super) fn new(
+        program: &Program,
+        plan: &Plan,
+        slots: &Slots,
+        memory: &mut Memory,
+        threads: usize,
+    ) -> Self {
         let mut segments: Vec<Segment> = Vec::new();
+        let mut touched: Vec<Touch> = Vec::new();
         for call in &program.calls {
             let buffers: Vec<SharedBuffer> =
                 call.buffers.iter().map(|id| memory.share(slots.of[id.0], plan.words(*id))).collect();
@@ -50,30 +61,73 @@ impl Schedule {
             let args = unsafe { CpuArgs::new(buffers.clone()) };
             let bound =
                 BoundCallRef::new(BoundCall { op: call.op, params: call.params.clone(), buffers, args });
-            match call.op.split(&call.params) {
-                Split::Whole => segments.push(Segment::Whole(bound)),
-                Split::Shares => segments.push(Segment::Shares(bound)),
-                Split::Blocks { count, align } => match segments.last_mut() {
-                    Some(Segment::Blocks { calls, count: same, align: aligned }) if *same == count => {
-                        calls.push(bound);
-                        *aligned = (*aligned).max(align);
-                    }
-                    _ => segments.push(Segment::Blocks { calls: vec![bound], count, align }),
-                },
+            let split = call.op.split(&call.params);
+            if let (
+                Split::Blocks { count, align },
+                Some(Segment::Blocks { calls, count: same, align: aligned }),
+            ) = (split, segments.last_mut())
+                && *same == count
+            {
+                calls.push(bound);
+                *aligned = (*aligned).max(align);
+                touched.extend(touches(call, slots, threads));
+                continue;
             }
+            let touches = touches(call, slots, threads);
+            if touches.iter().any(|new| touched.iter().any(|old| old.needs_barrier(new))) {
+                segments.push(Segment::Barrier);
+                touched.clear();
+            }
+            touched.extend(touches);
+            segments.push(match split {
+                Split::Whole => Segment::Whole(bound),
+                Split::Shares => Segment::Shares(bound),
+                Split::Blocks { count, align } => Segment::Blocks { calls: vec![bound], count, align },
+            });
         }
+        // The program may run once more.
+        segments.push(Segment::Barrier);
         Self { segments }
     }
 }
 
+/// What a call does with words of a slot.
+struct Touch {
+    slot: usize,
+    region: Region,
+    writes: bool,
+}
+
+impl Touch {
+    fn needs_barrier(&self, after: &Self) -> bool {
+        self.slot == after.slot && (self.writes || after.writes) && self.region.meets(&after.region)
+    }
+}
+
+fn touches(call: &Call, slots: &Slots, threads: usize) -> Vec<Touch> {
+    let split = call.op.split(&call.params);
+    let mut touches = Vec::new();
+    for (binding, (id, bound)) in call.buffers.iter().zip(call.op.bindings()).enumerate() {
+        let regions = match split {
+            Split::Shares => call.op.regions(&call.params, binding, threads),
+            Split::Whole | Split::Blocks { .. } => vec![Region::ALL],
+        };
+        let (slot, writes) = (slots.of[id.0], bound.access != Access::Read);
+        touches.extend(regions.into_iter().map(|region| Touch { slot, region, writes }));
+    }
+    touches
+}
+
 impl Segment {
-    /// The part of thread `thread` of `threads`.
-    pub(super) fn run(&self, thread: usize, threads: usize) {
+    /// The part of one of the threads.
+    pub(super) fn run(&self, thread: &Thread<'_>) {
+        let (index, threads) = (thread.index, thread.count);
         match self {
+            Self::Barrier => thread.barrier(),
             Self::Blocks { calls, count, align } => {
                 let runs = count.div_ceil(*align);
-                let first = runs * thread / threads * align;
-                let end = (runs * (thread + 1) / threads * align).min(*count);
+                let first = runs * index / threads * align;
+                let end = (runs * (index + 1) / threads * align).min(*count);
                 for block in first..end {
                     for call in calls {
                         call.op.cpu(&call.params, &call.args, Part::Blocks(block..block + 1));
@@ -81,9 +135,9 @@ impl Segment {
                 }
             }
             Self::Shares(call) => {
-                call.op.cpu(&call.params, &call.args, Part::Share { index: thread, of: threads });
+                call.op.cpu(&call.params, &call.args, Part::Share { index, of: threads });
             }
-            Self::Whole(call) if thread == 0 => call.reference(),
+            Self::Whole(call) if index == 0 => call.reference(),
             Self::Whole(_) => {}
         }
     }
@@ -96,5 +150,57 @@ impl BoundCall {
             Element::U32 => Slot::Words(self.args.output_words(i, 0..self.args.len(i))),
         });
         self.op.reference_f32(&self.params, slots.collect());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::activation::Activation;
+    use crate::ops::dense::{self, Dense};
+    use crate::ops::dense_weight_update_sgd::{self, DenseWeightUpdateSgd};
+    use crate::plan::{BufferId, Lifetime, Reuse};
+
+    const FEATURES: u32 = 64;
+
+    /// Two layers, and the updates of their weights; a letter for each segment.
+    fn segments(threads: usize) -> String {
+        let mut plan = Plan::default();
+        let program = plan.program("train");
+        let mut buffer = |name: &str| plan.buffer(name, 9000, Lifetime::Run);
+        let [x, y, z, y_grad, z_grad, schedule, control, parameters, velocity]: [BufferId; 9] =
+            ["x", "y", "z", "y_grad", "z_grad", "schedule", "control", "parameters", "velocity"]
+                .map(&mut buffer);
+        let (blocks, inputs, units) = (1, FEATURES, FEATURES);
+        let size = FEATURES * FEATURES + FEATURES;
+        for (weight, from, to) in [(0, x, y), (size, y, z)] {
+            let (bias, activation) = (weight + FEATURES * FEATURES, Activation::Relu as u32);
+            let params = dense::Params { blocks, inputs, units, weight, bias, activation };
+            plan.call(program, "", &Dense, &params, &[from, parameters, to]);
+        }
+        for (weight, from, gradient) in [(size, y, z_grad), (0, x, y_grad)] {
+            let (bias, momentum, nesterov) = (weight + FEATURES * FEATURES, 0.0, 0);
+            let params =
+                dense_weight_update_sgd::Params { blocks, inputs, units, weight, bias, momentum, nesterov };
+            let buffers = [from, gradient, schedule, control, parameters, velocity];
+            plan.call(program, "", &DenseWeightUpdateSgd, &params, &buffers);
+        }
+        let slots = Slots::assign(&plan, Reuse::Never);
+        let mut memory = Memory::new(&slots.words);
+        let schedule = Schedule::new(&plan.programs[0], &plan, &slots, &mut memory, threads);
+        let letter = |segment: &Segment| match segment {
+            Segment::Barrier => '|',
+            Segment::Blocks { .. } => 'B',
+            Segment::Shares(_) => 'S',
+            Segment::Whole(_) => 'W',
+        };
+        schedule.segments.iter().map(letter).collect()
+    }
+
+    #[test]
+    fn barriers_stand_only_where_threads_can_meet() {
+        // The second layer reads all of y; its update overwrites weights that others may still read; the update of
+        // the first layer touches nothing of that.
+        assert_eq!(segments(2), "S|S|SS|");
     }
 }
