@@ -33,6 +33,7 @@ pub mod layers;
 pub mod ops;
 pub mod plan;
 pub mod recipe;
+pub mod report;
 pub mod rng;
 pub mod train;
 pub mod verify;
