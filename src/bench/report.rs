@@ -36,6 +36,9 @@ pub struct Report {
     pub steps: Vec<StepFigures>,
 }
 
+/// A spread of ops beyond this is no property of the device.
+const CALM: f64 = 0.1;
+
 /// The host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
@@ -60,7 +63,22 @@ impl Report {
         if !self.steps.is_empty() {
             text.push_str(&self.steps_text());
         }
+        if !self.quick && self.usual_spread() > CALM {
+            let _ = writeln!(
+                text,
+                "\nwarning: half of these figures vary by more than ±{:.0}%; other programs seem to use the device: close \
+                 them and measure again",
+                100.0 * self.usual_spread()
+            );
+        }
         text
+    }
+
+    /// The median of all spreads.
+    fn usual_spread(&self) -> f64 {
+        let ops = self.ops.iter().map(|op| op.seconds.spread());
+        let spreads: Vec<f64> = ops.chain(self.steps.iter().map(|step| step.seconds.spread())).collect();
+        if spreads.is_empty() { 0.0 } else { Figure::of(spreads).median }
     }
 
     fn head(&self) -> String {
