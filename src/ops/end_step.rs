@@ -58,7 +58,7 @@ impl Formula for EndStep {
                 Params { batch: batch as u32 },
                 vec![
                     Fill::Uniform(total, 0.0, 3.0),
-                    Fill::Words((0..total as u32).map(|i| i % 10 | (i % 3 / 2) << 31).collect()),
+                    Fill::Words((0..total as u32).map(|i| (i % 10) | ((i % 3 / 2) << 31)).collect()),
                     Fill::Words(control::start(step, 7, total, batch, 0, 1).to_vec()),
                     Fill::Output(steps),
                     Fill::OutputWords(steps),

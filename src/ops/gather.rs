@@ -172,7 +172,7 @@ fn spread<S: Simd>(s: S, images: &[&[u8]; LANES], (mean, divisor): (f32, f32), x
             bytes[..width].copy_from_slice(&image[first..first + width]);
         }
         for (x, bytes) in x.chunks_exact_mut(LANES).zip(&simd::transpose_bytes(&bytes)) {
-            s.store(x, s.div(s.sub(s.from_bytes(bytes), mean), divisor));
+            s.store(x, s.div(s.sub(s.load_bytes(bytes), mean), divisor));
         }
     }
 }

@@ -53,7 +53,7 @@ macro_rules! real {
             }
             #[inline(always)]
             fn to_f64(self) -> f64 {
-                self as f64
+                f64::from(self)
             }
             #[inline(always)]
             fn exp(self) -> Self {

@@ -182,7 +182,6 @@ impl<'a> CpuArgs<'a> {
 
     /// A range of an f32 buffer that this part owns.
     #[inline]
-    #[expect(clippy::mut_from_ref, reason = "disjoint ranges of shared memory; see the contract")]
     pub fn output(&self, binding: usize, range: Range<usize>) -> &'a mut [f32] {
         let buffer = self.buffers[binding];
         assert!(range.start <= range.end && range.end <= buffer.len, "{range:?} of {}", buffer.len);
@@ -192,7 +191,6 @@ impl<'a> CpuArgs<'a> {
 
     /// A range of a u32 buffer that this part owns.
     #[inline]
-    #[expect(clippy::mut_from_ref, reason = "disjoint ranges of shared memory; see the contract")]
     pub fn output_words(&self, binding: usize, range: Range<usize>) -> &'a mut [u32] {
         let buffer = self.buffers[binding];
         assert!(range.start <= range.end && range.end <= buffer.len, "{range:?} of {}", buffer.len);

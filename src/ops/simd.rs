@@ -42,7 +42,7 @@ pub trait Simd: Copy + Send + Sync {
         to.copy_from_slice(&lanes[..to.len()]);
     }
     /// Sixteen bytes as numbers.
-    fn from_bytes(self, bytes: &[u8; LANES]) -> Self::V;
+    fn load_bytes(self, bytes: &[u8; LANES]) -> Self::V;
     /// a + b
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// a - b
@@ -208,7 +208,7 @@ impl Simd for Plain {
         to[..LANES].copy_from_slice(&v);
     }
     #[inline(always)]
-    fn from_bytes(self, bytes: &[u8; LANES]) -> Self::V {
+    fn load_bytes(self, bytes: &[u8; LANES]) -> Self::V {
         lanes(|i| f32::from(bytes[i]))
     }
     #[inline(always)]
@@ -366,7 +366,7 @@ mod x86 {
             unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first_lanes(to.len()), v) }
         }
         #[inline(always)]
-        fn from_bytes(self, bytes: &[u8; LANES]) -> __m512 {
+        fn load_bytes(self, bytes: &[u8; LANES]) -> __m512 {
             // SAFETY: 16 bytes; unaligned loads are allowed.
             unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(bytes.as_ptr().cast()))) }
         }
@@ -449,7 +449,7 @@ mod x86 {
             }
         }
         #[inline(always)]
-        fn from_bytes(self, bytes: &[u8; LANES]) -> Self::V {
+        fn load_bytes(self, bytes: &[u8; LANES]) -> Self::V {
             // SAFETY: 8 bytes from each half.
             unsafe {
                 let low = _mm_loadl_epi64(bytes.as_ptr().cast());

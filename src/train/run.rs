@@ -246,9 +246,8 @@ impl<'a> Loop<'a> {
             let here = self.progress.step;
             let mut end = (here + turn).min(steps);
             for every in [self.job.log_every, self.job.checkpoint_steps] {
-                if every > 0 {
-                    end = end.min((here / every + 1) * every);
-                }
+                let next = (here + 1).checked_next_multiple_of(every);
+                end = end.min(next.unwrap_or(end));
             }
             self.engine.run_steps(end - here)?;
             self.progress.step = end;
@@ -259,7 +258,7 @@ impl<'a> Loop<'a> {
             self.progress.seconds += clock.elapsed().as_secs_f64();
             let elapsed = std::mem::replace(&mut clock, Instant::now()).elapsed();
             turn = next_turn(end - here, elapsed);
-            if self.job.log_every > 0 && end % self.job.log_every == 0 {
+            if self.job.log_every > 0 && end.is_multiple_of(self.job.log_every) {
                 self.log_steps(logged..end)?;
                 logged = end;
                 clock = Instant::now();
