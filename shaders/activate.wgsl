@@ -16,6 +16,6 @@ struct Params {
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = id.x + id.y * groups.x * 64u;
     if i < p.len {
-        y[i] = activate(p.activation, x[i]);
+        y[i] = activate(ACTIVATION, x[i]);
     }
 }

@@ -18,7 +18,7 @@ struct Params {
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = id.x + id.y * groups.x * 64u;
     if i < p.len {
-        let slope = activation_derivative_at(p.activation, x[i]);
-        x_grad[i] = y_grad[i] * slope * activation_derivative(p.input_activation, x[i]);
+        let slope = activation_derivative_at(ACTIVATION, x[i]);
+        x_grad[i] = y_grad[i] * slope * activation_derivative(INPUT_ACTIVATION, x[i]);
     }
 }

@@ -46,6 +46,11 @@ fn activate(code: u32, x: f32) -> f32 {
     }
 }
 
+// Four at once.
+fn activate4(code: u32, x: vec4f) -> vec4f {
+    return vec4f(activate(code, x.x), activate(code, x.y), activate(code, x.z), activate(code, x.w));
+}
+
 // e^-|x| / (1 + e^-|x|)^2
 fn sigmoid_derivative(x: f32) -> f32 {
     let e = exp(-abs(x));
@@ -75,4 +80,14 @@ fn activation_derivative(code: u32, y: f32) -> f32 {
         case SELU: { return select(y + SELU_SCALE * SELU_ALPHA, SELU_SCALE, y > 0.0); }
         default: { return 1.0; }
     }
+}
+
+// Four at once.
+fn activation_derivative4(code: u32, y: vec4f) -> vec4f {
+    return vec4f(
+        activation_derivative(code, y.x),
+        activation_derivative(code, y.y),
+        activation_derivative(code, y.z),
+        activation_derivative(code, y.w),
+    );
 }

@@ -45,7 +45,7 @@ impl Formula for Activate {
     const BINDINGS: &'static [Binding] = &[read("x"), write("y")];
 
     fn kernel(p: &Params, _: DeviceClass) -> super::Kernel {
-        super::Kernel { constants: vec![], grid: linear_grid(p.len as usize, 64) }
+        super::Kernel { constants: vec![("ACTIVATION", p.activation)], grid: linear_grid(p.len as usize, 64) }
     }
 
     fn cost(p: &Params) -> Cost {

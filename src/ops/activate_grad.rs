@@ -54,7 +54,7 @@ impl Formula for ActivateGrad {
     const BINDINGS: &'static [Binding] = &[read("y_grad"), read("x"), write("x_grad")];
 
     fn kernel(p: &Params, _: DeviceClass) -> super::Kernel {
-        super::Kernel { constants: vec![], grid: linear_grid(p.len as usize, 64) }
+        super::Kernel { constants: vec![("ACTIVATION", p.activation), ("INPUT_ACTIVATION", p.input_activation)], grid: linear_grid(p.len as usize, 64) }
     }
 
     fn cost(p: &Params) -> Cost {

@@ -3,8 +3,10 @@
 use super::case::{Case, Fill};
 use super::control::{self, STEP};
 use super::real::Real;
+use super::share::{CpuArgs, Part, Split};
+use super::simd::{self, Simd};
 use super::{
-    Binding, Cost, DeviceClass, Formula, Kernel, Slot, linear_grid, params, read, read_words, slots, update,
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, read_words, slots, update,
 };
 
 params! {
@@ -48,20 +50,20 @@ impl Formula for Adam {
 
     fn reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
         let [gradients, schedule, control, parameters, first, second] = slots(args);
-        let (gradients, schedule, parameters) = (gradients.real(), schedule.real(), parameters.real());
+        let (gradients, parameters) = (gradients.real(), parameters.real());
         let (first, second) = (first.real(), second.real());
-        let step = control.words()[STEP] as usize;
-        let (rate, corrected_rate) = (schedule[step * 2], schedule[step * 2 + 1]);
-        let new_first = T::of(f64::from(p.one_minus_beta_1));
-        let new_second = T::of(f64::from(p.one_minus_beta_2));
-        let (epsilon, weight_decay) = (T::of(f64::from(p.epsilon)), T::of(f64::from(p.weight_decay)));
+        let settings = Settings::new(p, rates(schedule.real(), control.words()));
         for i in 0..p.len as usize {
-            let gradient = gradients[i];
-            first[i] = (gradient - first[i]).mul_add(new_first, first[i]);
-            second[i] = (gradient * gradient - second[i]).mul_add(new_second, second[i]);
-            let decayed = parameters[i] - rate * weight_decay * parameters[i];
-            parameters[i] = decayed - corrected_rate * first[i] / (second[i].sqrt() + epsilon);
+            settings.step(gradients[i], &mut parameters[i], &mut first[i], &mut second[i]);
         }
+    }
+
+    fn split(_: &Params) -> Split {
+        Split::Shares
+    }
+
+    fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
+        simd::dispatch(Run { p, args, part });
     }
 
     fn cases() -> Vec<Case<Params>> {
@@ -86,5 +88,100 @@ impl Formula for Adam {
             )
         };
         vec![case(1, 0.0), case(65, 0.0), case(4099, 0.004)]
+    }
+}
+
+/// The rate of a step, and the rate with the moments' bias correction.
+pub(super) fn rates<T: Copy>(schedule: &[T], control: &[u32]) -> [T; 2] {
+    let step = control[STEP] as usize;
+    [schedule[step * 2], schedule[step * 2 + 1]]
+}
+
+/// The settings of a step, as numbers or as vectors with all lanes equal.
+#[derive(Clone, Copy)]
+pub(super) struct Settings<T> {
+    decay: T,
+    corrected_rate: T,
+    new_first: T,
+    new_second: T,
+    epsilon: T,
+}
+
+impl<T: Real> Settings<T> {
+    /// Settings at these rates.
+    pub(super) fn new(p: &Params, [rate, corrected_rate]: [T; 2]) -> Self {
+        let number = |x: f32| T::of(f64::from(x));
+        Self {
+            decay: rate * number(p.weight_decay),
+            corrected_rate,
+            new_first: number(p.one_minus_beta_1),
+            new_second: number(p.one_minus_beta_2),
+            epsilon: number(p.epsilon),
+        }
+    }
+
+    /// Updates a parameter and its moments.
+    pub(super) fn step(&self, gradient: T, parameter: &mut T, first: &mut T, second: &mut T) {
+        *first = (gradient - *first).mul_add(self.new_first, *first);
+        *second = (gradient * gradient - *second).mul_add(self.new_second, *second);
+        let decayed = *parameter - self.decay * *parameter;
+        *parameter = decayed - self.corrected_rate * *first / (second.sqrt() + self.epsilon);
+    }
+}
+
+impl Settings<f32> {
+    /// The same in all lanes.
+    #[inline(always)]
+    pub(super) fn splat<S: Simd>(&self, s: S) -> Settings<S::V> {
+        Settings {
+            decay: s.splat(self.decay),
+            corrected_rate: s.splat(self.corrected_rate),
+            new_first: s.splat(self.new_first),
+            new_second: s.splat(self.new_second),
+            epsilon: s.splat(self.epsilon),
+        }
+    }
+}
+
+impl<V: Copy> Settings<V> {
+    /// Updates up to 16 parameters and their moments as [`Settings::step`] does.
+    #[inline(always)]
+    pub(super) fn step_lanes<S: Simd<V = V>>(
+        &self,
+        s: S,
+        gradient: V,
+        [parameter, first, second]: [&mut [f32]; 3],
+    ) {
+        let (old, old_first, old_second) = (s.load_part(parameter), s.load_part(first), s.load_part(second));
+        let new_first = s.fma(s.sub(gradient, old_first), self.new_first, old_first);
+        let square = s.mul(gradient, gradient);
+        let new_second = s.fma(s.sub(square, old_second), self.new_second, old_second);
+        let decayed = s.sub(old, s.mul(self.decay, old));
+        let root = s.add(s.sqrt(new_second), self.epsilon);
+        let new = s.sub(decayed, s.div(s.mul(self.corrected_rate, new_first), root));
+        s.store_part(first, new_first);
+        s.store_part(second, new_second);
+        s.store_part(parameter, new);
+    }
+}
+
+struct Run<'a> {
+    p: &'a Params,
+    args: &'a CpuArgs<'a>,
+    part: Part,
+}
+
+impl simd::Kernel for Run<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { p, args, part } = self;
+        let owned = part.items(p.len as usize, LANES);
+        let settings = Settings::new(p, rates(args.input(1), args.input_words(2))).splat(s);
+        let gradients = args.input(0)[owned.clone()].chunks(LANES);
+        let parameters = args.output(3, owned.clone()).chunks_mut(LANES);
+        let moments = args.output(4, owned.clone()).chunks_mut(LANES).zip(args.output(5, owned).chunks_mut(LANES));
+        for ((gradient, parameter), (first, second)) in gradients.zip(parameters).zip(moments) {
+            settings.step_lanes(s, s.load_part(gradient), [parameter, first, second]);
+        }
     }
 }

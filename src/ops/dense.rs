@@ -155,9 +155,9 @@ struct Epilogue<'a> {
     args: &'a CpuArgs<'a>,
 }
 
-impl Finish for Epilogue<'_> {
+impl<S: Simd> Finish<S> for Epilogue<'_> {
     #[inline(always)]
-    fn finish<S: Simd>(&mut self, s: S, block: usize, unit: usize, sums: S::V) {
+    fn finish(&mut self, s: S, block: usize, unit: usize, sums: S::V) {
         let y = activation_simd::apply(s, self.activation, s.add(sums, s.splat(self.bias[unit])));
         let at = (block * self.bias.len() + unit) * LANES;
         s.store(self.args.output(2, at..at + LANES), y);

@@ -3,9 +3,9 @@
 //! Every output is one chain of fused multiply-adds in the reference's order, whatever the tile, the instructions or the thread
 //! that computes it, so results do not depend on how the work is divided.
 
-use super::LANES;
-use super::share::Split;
+use super::share::{Part, Split};
 use super::simd::Simd;
+use super::{LANES, dense_weight_grad};
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -29,20 +29,15 @@ pub(super) fn give_scratch(scratch: Vec<f32>) {
 }
 
 /// What becomes of a sum: a trait and not a closure, so that it is compiled with the chosen instructions.
-pub(super) trait Finish {
-    /// Takes the vector of sums of (block, row) in a [`Product`], or of (row, panel) in an [`Outer`].
-    fn finish<S: Simd>(&mut self, s: S, first: usize, second: usize, sums: S::V);
+pub(super) trait Finish<S: Simd> {
+    /// Takes the sums of a row for the 16 images of a block.
+    fn finish(&mut self, s: S, block: usize, row: usize, sums: S::V);
 }
 
-/// Stores the first lanes, as many as `to` has.
-#[inline(always)]
-pub(super) fn store_part<S: Simd>(s: S, to: &mut [f32], v: S::V) {
-    if to.len() == LANES {
-        return s.store(to, v);
-    }
-    let mut lanes = [0.0; LANES];
-    s.store(&mut lanes, v);
-    to.copy_from_slice(&lanes[..to.len()]);
+/// What becomes of the gradients of up to 16 neighbouring parameters.
+pub(super) trait Keep<S: Simd> {
+    /// Takes them, with their words in the flat buffers.
+    fn keep(&mut self, s: S, words: Range<usize>, gradients: S::V);
 }
 
 /// `sums[row][b] = sum over k of coefficient(row, k) * vectors[b][k]` for a range of rows, handed to `finish`
@@ -68,7 +63,7 @@ impl Product<'_> {
         s: S,
         blocks: Range<usize>,
         rows: Range<usize>,
-        mut finish: impl Finish,
+        mut finish: impl Finish<S>,
     ) {
         let mut block = blocks.start;
         if S::REGISTERS >= 32 {
@@ -90,7 +85,7 @@ impl Product<'_> {
         s: S,
         block: usize,
         rows: Range<usize>,
-        finish: &mut impl Finish,
+        finish: &mut impl Finish<S>,
     ) {
         let mut row = rows.start;
         macro_rules! tiles {
@@ -114,7 +109,7 @@ impl Product<'_> {
         s: S,
         block: usize,
         row: usize,
-        finish: &mut impl Finish,
+        finish: &mut impl Finish<S>,
     ) {
         let mut sums = [[s.splat(0.0); R]; B];
         let mut vectors = [self.vectors; B];
@@ -148,28 +143,52 @@ impl Product<'_> {
     }
 }
 
-/// `sums[row][unit] = sum over images of x[row] * y_grad[unit]`, 16 units a vector.
-#[derive(Clone, Copy)]
-pub(super) struct Outer<'a> {
-    /// `[blocks][inputs][16]`
-    pub(super) x: &'a [f32],
-    /// Features of x.
-    pub(super) inputs: usize,
-    /// `[panel of 16 units][image][16]`, see [`panels`].
-    pub(super) panels: &'a [f32],
-    /// Images, with padding.
-    pub(super) images: usize,
+/// The gradients of this share's weights and biases.
+#[inline(always)]
+pub(super) fn weights<S: Simd>(
+    s: S,
+    p: &dense_weight_grad::Params,
+    x: &[f32],
+    y_grad: &[f32],
+    part: &Part,
+    keep: &mut impl Keep<S>,
+) {
+    let (blocks, inputs, units) = (p.blocks as usize, p.inputs as usize, p.units as usize);
+    let by_rows = std::env::var("BY_ROWS").is_ok();
+    let (rows, columns) =
+        if by_rows { (part.features(inputs), 0..units) } else { (0..inputs, part.features(units)) };
+    let mut scratch = take_scratch();
+    panels(y_grad, units, blocks, columns.clone(), &mut scratch);
+    let outer = Outer { x, inputs, panels: &scratch, images: blocks * LANES, columns, units };
+    let is_last = rows.end == inputs;
+    outer.run(s, rows, p.weight as usize, keep);
+    if is_last {
+        outer.biases(s, p.bias as usize, keep);
+    }
+    give_scratch(scratch);
 }
 
-/// Brings the gradients of `units` to units innermost: `[panel of 16 units][image][16]`. The last panel is filled up with zeros.
+/// `sums[row][unit] = sum over images of x[row] * y_grad[unit]`, 16 units a vector.
+#[derive(Clone)]
+struct Outer<'a> {
+    /// `[blocks][inputs][16]`
+    x: &'a [f32],
+    /// Features of x.
+    inputs: usize,
+    /// Gradients of `columns`: `[panel of 16 units][image][16]`, see [`panels`].
+    panels: &'a [f32],
+    /// Images, with padding.
+    images: usize,
+    /// Units of the panels.
+    columns: Range<usize>,
+    /// All units.
+    units: usize,
+}
+
+/// Brings the gradients of `units` to units innermost: `[panel of 16 units][image][16]`. The last panel is filled up
+/// with zeros.
 #[inline(always)]
-pub(super) fn panels(
-    y_grad: &[f32],
-    features: usize,
-    blocks: usize,
-    units: Range<usize>,
-    into: &mut Vec<f32>,
-) {
+fn panels(y_grad: &[f32], features: usize, blocks: usize, units: Range<usize>, into: &mut Vec<f32>) {
     into.clear();
     into.resize(units.len().div_ceil(LANES) * blocks * LANES * LANES, 0.0);
     for (panel, tiles) in into.chunks_exact_mut(blocks * LANES * LANES).enumerate() {
@@ -187,17 +206,17 @@ pub(super) fn panels(
 }
 
 impl Outer<'_> {
-    /// Hands the sums of `rows` to `finish` as (row, panel, sums).
+    /// Hands the gradients of the weights in `rows` to `keep`; the first row lies at word `first`.
     #[inline(always)]
-    pub(super) fn run<S: Simd>(self, s: S, rows: Range<usize>, finish: &mut impl Finish) {
-        let count = self.panels.len() / (self.images * LANES);
+    fn run<S: Simd>(&self, s: S, rows: Range<usize>, first: usize, keep: &mut impl Keep<S>) {
+        let count = self.columns.len().div_ceil(LANES);
         let mut panel = 0;
         macro_rules! strips {
             ($($panels:literal: $($rows:literal)*;)*) => {{
                 $(while count - panel >= $panels {
                     let mut row = rows.start;
                     $(while rows.end - row >= $rows {
-                        self.tile::<S, $rows, $panels>(s, row, panel, finish);
+                        self.tile::<S, $rows, $panels>(s, row, panel, first, keep);
                         row += $rows;
                     })*
                     panel += $panels;
@@ -213,11 +232,12 @@ impl Outer<'_> {
 
     #[inline(always)]
     fn tile<S: Simd, const R: usize, const P: usize>(
-        self,
+        &self,
         s: S,
         row: usize,
         panel: usize,
-        finish: &mut impl Finish,
+        first: usize,
+        keep: &mut impl Keep<S>,
     ) {
         let mut sums = [[s.splat(0.0); P]; R];
         let mut panels = [self.panels; P];
@@ -241,20 +261,27 @@ impl Outer<'_> {
         }
         for (r, sums) in sums.into_iter().enumerate() {
             for (p, sums) in sums.into_iter().enumerate() {
-                finish.finish(s, row + r, panel + p, sums);
+                keep.keep(s, self.words(first + (row + r) * self.units, panel + p), sums);
             }
         }
     }
 
-    /// Hands the sums over images alone (the biases' gradients) to `finish` as (0, panel, sums).
+    /// Hands the gradients of the biases, sums over images alone, to `keep`; those of all units begin at word `first`.
     #[inline(always)]
-    pub(super) fn biases<S: Simd>(self, s: S, finish: &mut impl Finish) {
+    fn biases<S: Simd>(&self, s: S, first: usize, keep: &mut impl Keep<S>) {
         for (panel, gradients) in self.panels.chunks_exact(self.images * LANES).enumerate() {
             let mut sum = s.splat(0.0);
             for gradients in gradients.chunks_exact(LANES) {
                 sum = s.add(sum, s.load(gradients));
             }
-            finish.finish(s, 0, panel, sum);
+            keep.keep(s, self.words(first, panel), sum);
         }
+    }
+
+    /// The words of a panel in a row that begins at word `first`.
+    #[inline(always)]
+    fn words(&self, first: usize, panel: usize) -> Range<usize> {
+        let unit = self.columns.start + panel * LANES;
+        first + unit..first + self.columns.end.min(unit + LANES)
     }
 }

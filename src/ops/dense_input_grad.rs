@@ -146,9 +146,9 @@ struct Epilogue<'a> {
     args: &'a CpuArgs<'a>,
 }
 
-impl Finish for Epilogue<'_> {
+impl<S: Simd> Finish<S> for Epilogue<'_> {
     #[inline(always)]
-    fn finish<S: Simd>(&mut self, s: S, block: usize, k: usize, sums: S::V) {
+    fn finish(&mut self, s: S, block: usize, k: usize, sums: S::V) {
         let at = (block * self.inputs + k) * LANES;
         let x = s.load(&self.args.input(2)[at..]);
         let slope = activation_simd::derivative_from_output(s, self.activation, x);

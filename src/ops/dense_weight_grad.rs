@@ -1,7 +1,7 @@
 //! The gradients of a dense product with respect to its weights and biases.
 
 use super::case::{Case, Fill};
-use super::dense_cpu::{self, Finish, Outer};
+use super::dense_cpu::{self, Keep};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
@@ -46,25 +46,8 @@ impl Formula for DenseWeightGrad {
 
     fn reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
         let [x, y_grad, gradients] = slots(args);
-        let (x, y_grad, gradients) = (x.real(), y_grad.real(), gradients.real());
-        let (inputs, units) = (p.inputs as usize, p.units as usize);
-        let rows = |values: &[T], features: usize, feature: usize| -> Vec<T> {
-            (0..p.blocks as usize)
-                .flat_map(|block| values[(block * features + feature) * LANES..][..LANES].to_vec())
-                .collect()
-        };
-        for unit in 0..units {
-            let gradient = rows(y_grad, units, unit);
-            gradients[p.bias as usize + unit] = gradient.iter().fold(T::ZERO, |sum, &g| sum + g);
-        }
-        let gradient_rows: Vec<Vec<T>> = (0..units).map(|unit| rows(y_grad, units, unit)).collect();
-        for k in 0..inputs {
-            let input = rows(x, inputs, k);
-            for (unit, gradient) in gradient_rows.iter().enumerate() {
-                gradients[p.weight as usize + k * units + unit] =
-                    input.iter().zip(gradient).fold(T::ZERO, |sum, (&x, &g)| x.mul_add(g, sum));
-            }
-        }
+        let gradients = gradients.real();
+        gradient(p, x.real(), y_grad.real(), |i, gradient| gradients[i] = gradient);
     }
 
     fn split(_: &Params) -> Split {
@@ -95,11 +78,46 @@ impl Formula for DenseWeightGrad {
                 ],
             )
         };
-        let mut cases =
-            vec![case(1, 1, 1), case(2, 128, 10), case(3, 37, 31), case(5, 33, 5), case(16, 17, 16), case(2, 784, 33)];
-        // Sizes round the register tiles: 6 inputs and 4 vectors of units, 12 inputs and 1 or 2 vectors.
-        cases.extend([(1, 5, 63), (2, 6, 64), (3, 7, 65), (1, 11, 16), (2, 12, 17), (1, 13, 32), (4, 23, 97)].map(|(b, i, u)| case(b, i, u)));
-        cases
+        HOSTILE_SIZES.iter().map(|&(blocks, inputs, units)| case(blocks, inputs, units)).collect()
+    }
+}
+
+/// Blocks, inputs and units of the test cases, round the register tiles of the CPU (6 inputs and 4 vectors of units, 12
+/// inputs and 1 or 2 vectors).
+pub(super) const HOSTILE_SIZES: &[(usize, usize, usize)] = &[
+    (1, 1, 1),
+    (2, 128, 10),
+    (3, 37, 31),
+    (5, 33, 5),
+    (16, 17, 16),
+    (2, 784, 33),
+    (1, 5, 63),
+    (2, 6, 64),
+    (3, 7, 65),
+    (1, 11, 16),
+    (2, 12, 17),
+    (1, 13, 32),
+    (4, 23, 97),
+];
+
+/// The formula: hands the gradient of every weight and bias with its word to `keep`.
+pub(super) fn gradient<T: Real>(p: &Params, x: &[T], y_grad: &[T], mut keep: impl FnMut(usize, T)) {
+    let (inputs, units) = (p.inputs as usize, p.units as usize);
+    let rows = |values: &[T], features: usize, feature: usize| -> Vec<T> {
+        (0..p.blocks as usize)
+            .flat_map(|block| values[(block * features + feature) * LANES..][..LANES].to_vec())
+            .collect()
+    };
+    let gradient_rows: Vec<Vec<T>> = (0..units).map(|unit| rows(y_grad, units, unit)).collect();
+    for (unit, gradient) in gradient_rows.iter().enumerate() {
+        keep(p.bias as usize + unit, gradient.iter().fold(T::ZERO, |sum, &g| sum + g));
+    }
+    for k in 0..inputs {
+        let input = rows(x, inputs, k);
+        for (unit, gradient) in gradient_rows.iter().enumerate() {
+            let sum = input.iter().zip(gradient).fold(T::ZERO, |sum, (&x, &g)| x.mul_add(g, sum));
+            keep(p.weight as usize + k * units + unit, sum);
+        }
     }
 }
 
@@ -113,31 +131,15 @@ impl simd::Kernel for Run<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { p, args, part } = self;
-        let (blocks, inputs, units) = (p.blocks as usize, p.inputs as usize, p.units as usize);
-        let owned = part.features(units);
-        let mut scratch = dense_cpu::take_scratch();
-        dense_cpu::panels(args.input(1), units, blocks, owned.clone(), &mut scratch);
-        let outer = Outer { x: args.input(0), inputs, panels: &scratch, images: blocks * LANES };
-        let rows = |first: u32| Rows { first: first as usize, units, owned: owned.clone(), args };
-        outer.run(s, 0..inputs, &mut rows(p.weight));
-        outer.biases(s, &mut rows(p.bias));
-        dense_cpu::give_scratch(scratch);
+        dense_cpu::weights(s, p, args.input(0), args.input(1), &part, &mut Store(args));
     }
 }
 
-/// Gradients in rows of `units`, of which the part owns some columns.
-struct Rows<'a> {
-    first: usize,
-    units: usize,
-    owned: Range<usize>,
-    args: &'a CpuArgs<'a>,
-}
+struct Store<'a>(&'a CpuArgs<'a>);
 
-impl Finish for Rows<'_> {
+impl<S: Simd> Keep<S> for Store<'_> {
     #[inline(always)]
-    fn finish<S: Simd>(&mut self, s: S, row: usize, panel: usize, sums: S::V) {
-        let unit = self.owned.start + panel * LANES;
-        let at = self.first + row * self.units + unit;
-        dense_cpu::store_part(s, self.args.output(2, at..at + LANES.min(self.owned.end - unit)), sums);
+    fn keep(&mut self, s: S, words: Range<usize>, gradients: S::V) {
+        s.store_part(self.0.output(2, words), gradients);
     }
 }

@@ -19,6 +19,7 @@
 pub mod activation;
 pub mod activation_simd;
 pub mod case;
+mod channels;
 pub mod control;
 mod convolution;
 mod dense_cpu;
@@ -60,6 +61,9 @@ ops! {
     dense::Dense,
     dense_input_grad::DenseInputGrad,
     dense_weight_grad::DenseWeightGrad,
+    batch_norm::BatchNorm,
+    batch_norm_inference::BatchNormInference,
+    batch_norm_grad::BatchNormGrad,
     activate::Activate,
     activate_grad::ActivateGrad,
     conv2d::Conv2d,
@@ -68,13 +72,12 @@ ops! {
     sum_partials::SumPartials,
     max_pool::MaxPool,
     max_pool_grad::MaxPoolGrad,
+    dense_weight_update_adam::DenseWeightUpdateAdam,
+    dense_weight_update_sgd::DenseWeightUpdateSgd,
     softmax_xent::SoftmaxXent,
     sgd::Sgd,
     adam::Adam,
     end_step::EndStep,
-    batch_norm::BatchNorm,
-    batch_norm_inference::BatchNormInference,
-    batch_norm_grad::BatchNormGrad,
     softmax::Softmax,
     softmax_grad::SoftmaxGrad,
     dropout::Dropout,

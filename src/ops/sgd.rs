@@ -3,8 +3,10 @@
 use super::case::{Case, Fill};
 use super::control::{self, STEP};
 use super::real::Real;
+use super::share::{CpuArgs, Part, Split};
+use super::simd::{self, Simd};
 use super::{
-    Binding, Cost, DeviceClass, Formula, Kernel, Slot, linear_grid, params, read, read_words, slots, update,
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, read_words, slots, update,
 };
 
 params! {
@@ -40,18 +42,18 @@ impl Formula for Sgd {
     fn reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
         let [gradients, schedule, control, parameters, velocity] = slots(args);
         let (gradients, parameters, velocity) = (gradients.real(), parameters.real(), velocity.real());
-        let rate = schedule.real()[control.words()[STEP] as usize * 2];
-        let momentum = T::of(f64::from(p.momentum));
+        let settings = Settings::new(p, rate(schedule.real(), control.words()));
         for i in 0..p.len as usize {
-            let change = rate * gradients[i];
-            if p.momentum == 0.0 {
-                parameters[i] = parameters[i] - change;
-                continue;
-            }
-            velocity[i] = momentum * velocity[i] - change;
-            let nesterov = momentum * velocity[i] - change;
-            parameters[i] += if p.nesterov == 1 { nesterov } else { velocity[i] };
+            settings.step(gradients[i], &mut parameters[i], &mut velocity[i]);
         }
+    }
+
+    fn split(_: &Params) -> Split {
+        Split::Shares
+    }
+
+    fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
+        simd::dispatch(Run { p, args, part });
     }
 
     fn cases() -> Vec<Case<Params>> {
@@ -69,5 +71,96 @@ impl Formula for Sgd {
             )
         };
         vec![case(1, 0.0, 0), case(65, 0.0, 0), case(1000, 0.9, 0), case(4099, 0.9, 1)]
+    }
+}
+
+/// The rate of a step.
+pub(super) fn rate<T: Copy>(schedule: &[T], control: &[u32]) -> T {
+    schedule[control[STEP] as usize * 2]
+}
+
+/// What a step does with the velocity.
+#[derive(Clone, Copy, PartialEq)]
+enum Rule {
+    Plain,
+    Momentum,
+    Nesterov,
+}
+
+/// The settings of a step, as numbers or as vectors with all lanes equal.
+#[derive(Clone, Copy)]
+pub(super) struct Settings<T> {
+    rate: T,
+    momentum: T,
+    rule: Rule,
+}
+
+impl<T: Real> Settings<T> {
+    /// Settings at this rate.
+    pub(super) fn new(p: &Params, rate: T) -> Self {
+        let rule = match (p.momentum == 0.0, p.nesterov) {
+            (true, _) => Rule::Plain,
+            (false, 1) => Rule::Nesterov,
+            (false, _) => Rule::Momentum,
+        };
+        Self { rate, momentum: T::of(f64::from(p.momentum)), rule }
+    }
+
+    /// Updates a parameter and its velocity.
+    pub(super) fn step(&self, gradient: T, parameter: &mut T, velocity: &mut T) {
+        let change = self.rate * gradient;
+        if self.rule == Rule::Plain {
+            *parameter = *parameter - change;
+            return;
+        }
+        *velocity = self.momentum * *velocity - change;
+        let nesterov = self.momentum * *velocity - change;
+        *parameter += if self.rule == Rule::Nesterov { nesterov } else { *velocity };
+    }
+}
+
+impl Settings<f32> {
+    /// The same in all lanes.
+    #[inline(always)]
+    pub(super) fn splat<S: Simd>(&self, s: S) -> Settings<S::V> {
+        Settings { rate: s.splat(self.rate), momentum: s.splat(self.momentum), rule: self.rule }
+    }
+}
+
+impl<V: Copy> Settings<V> {
+    /// Updates up to 16 parameters and their velocities as [`Settings::step`] does.
+    #[inline(always)]
+    pub(super) fn step_lanes<S: Simd<V = V>>(&self, s: S, gradient: V, parameter: &mut [f32], velocity: &mut [f32]) {
+        let change = s.mul(self.rate, gradient);
+        let old = s.load_part(parameter);
+        if self.rule == Rule::Plain {
+            return s.store_part(parameter, s.sub(old, change));
+        }
+        let new_velocity = s.sub(s.mul(self.momentum, s.load_part(velocity)), change);
+        s.store_part(velocity, new_velocity);
+        let nesterov = s.sub(s.mul(self.momentum, new_velocity), change);
+        let step = if self.rule == Rule::Nesterov { nesterov } else { new_velocity };
+        s.store_part(parameter, s.add(old, step));
+    }
+}
+
+struct Run<'a> {
+    p: &'a Params,
+    args: &'a CpuArgs<'a>,
+    part: Part,
+}
+
+impl simd::Kernel for Run<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { p, args, part } = self;
+        let owned = part.items(p.len as usize, LANES);
+        let settings = Settings::new(p, rate(args.input(1), args.input_words(2))).splat(s);
+        let gradients = args.input(0)[owned.clone()].chunks(LANES);
+        let parameters = args.output(3, owned.clone()).chunks_mut(LANES);
+        let velocities = args.output(4, owned).chunks_mut(LANES);
+        for ((gradient, parameter), velocity) in gradients.zip(parameters).zip(velocities) {
+            settings.step_lanes(s, s.load_part(gradient), parameter, velocity);
+        }
     }
 }

@@ -19,6 +19,26 @@ pub trait Simd: Copy + Send + Sync {
     fn load(self, from: &[f32]) -> Self::V;
     /// Puts the lanes into the first 16 numbers of `to`.
     fn store(self, to: &mut [f32], v: Self::V);
+    /// The numbers of `from` (at most 16), then zeros.
+    #[inline(always)]
+    fn load_part(self, from: &[f32]) -> Self::V {
+        if from.len() == LANES {
+            return self.load(from);
+        }
+        let mut lanes = [0.0; LANES];
+        lanes[..from.len()].copy_from_slice(from);
+        self.load(&lanes)
+    }
+    /// Fills `to` (at most 16 numbers) with the first lanes.
+    #[inline(always)]
+    fn store_part(self, to: &mut [f32], v: Self::V) {
+        if to.len() == LANES {
+            return self.store(to, v);
+        }
+        let mut lanes = [0.0; LANES];
+        self.store(&mut lanes, v);
+        to.copy_from_slice(&lanes[..to.len()]);
+    }
     /// a + b
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// a - b

@@ -105,6 +105,16 @@ impl DeviceData {
         self.labels.len()
     }
 
+    /// The images' bytes, four to a word.
+    pub fn words(&self) -> &[u32] {
+        &self.words
+    }
+
+    /// A label for each image.
+    pub fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
     /// Training images come first.
     pub fn train_count(&self) -> usize {
         self.train

@@ -3,3 +3,4 @@
 pub mod compare;
 pub mod ops;
 pub mod reference;
+pub mod steps;

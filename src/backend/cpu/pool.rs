@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 /// Turns of the spinning loop before a waiting thread lets others run.
-const SPINS: u32 = 20_000;
+const SPINS: u32 = 1_000;
 
 /// A job: called once on every thread.
 type Job = Arc<dyn Fn(&Thread<'_>) + Send + Sync>;

@@ -1,0 +1,42 @@
+// y = x weight + bias, so
+// gradient of weight[k][u] = sum over n of x[n][k] y_grad[n][u]
+// gradient of bias[u] = sum over n of y_grad[n][u]
+// and at once, for every parameter:
+// first += (gradient - first) (1 - beta_1)
+// second += (gradient^2 - second) (1 - beta_2)
+// parameter -= rate * weight_decay * parameter                            (AdamW; 0 for Adam)
+// parameter -= corrected_rate * first / (sqrt(second) + epsilon)
+// as in adam.wgsl. The old weights are gone afterwards: dense_input_grad comes before.
+#import control
+#import dense_weight
+
+struct Params {
+    blocks: u32,
+    inputs: u32,
+    units: u32,
+    weight: u32, // first word of weight[inputs][units]
+    bias: u32,   // first word of bias[units]
+    one_minus_beta_1: f32,
+    one_minus_beta_2: f32,
+    epsilon: f32,
+    weight_decay: f32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4f>; // [blocks][inputs][16 / 4]
+@group(0) @binding(2) var<storage, read> y_grad: array<vec4f>; // [blocks][units][16 / 4]
+@group(0) @binding(3) var<storage, read> schedule: array<f32>; // [steps][rate, rate with bias correction]
+@group(0) @binding(4) var<storage, read> control: array<u32>;
+@group(0) @binding(5) var<storage, read_write> parameters: array<f32>;
+@group(0) @binding(6) var<storage, read_write> first_moment: array<f32>;
+@group(0) @binding(7) var<storage, read_write> second_moment: array<f32>;
+
+fn keep(word: u32, gradient: f32) {
+    let rate = schedule[control[STEP] * 2u];
+    let corrected_rate = schedule[control[STEP] * 2u + 1u];
+    let first = fma(gradient - first_moment[word], p.one_minus_beta_1, first_moment[word]);
+    let second = fma(gradient * gradient - second_moment[word], p.one_minus_beta_2, second_moment[word]);
+    first_moment[word] = first;
+    second_moment[word] = second;
+    let decayed = parameters[word] - rate * p.weight_decay * parameters[word];
+    parameters[word] = decayed - corrected_rate * first / (sqrt(second) + p.epsilon);
+}

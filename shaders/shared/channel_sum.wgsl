@@ -1,0 +1,65 @@
+// One channel of a batch, walked and added by the WIDTH invocations of a workgroup.
+// Users declare p.blocks, p.channels and p.pixels, and index arrays of vec4f: [blocks][channels][pixels][16 / 4].
+
+// A place in a channel: four images at one pixel.
+struct Walk {
+    block: u32,
+    rest: u32,  // within the channel of the block
+    index: u32, // within the tensor
+}
+
+// The first place of invocation `part`.
+fn channel_walk(channel: u32, part: u32) -> Walk {
+    let each = p.pixels * 4u;
+    let block = part / each;
+    let rest = part % each;
+    return Walk(block, rest, (block * p.channels + channel) * each + rest);
+}
+
+// The next place of the same invocation, without a division.
+fn next_place(at: Walk) -> Walk {
+    let each = p.pixels * 4u;
+    let blocks = WIDTH / each;
+    var next = Walk(at.block + blocks, at.rest + WIDTH % each, at.index + blocks * p.channels * each + WIDTH % each);
+    if next.rest >= each {
+        next.rest -= each;
+        next.block += 1u;
+        next.index += (p.channels - 1u) * each;
+    }
+    return next;
+}
+
+// Which of the four images at a place are images of the batch.
+fn valid(at: Walk, rows: u32) -> vec4<bool> {
+    return vec4u(at.block * 16u + at.rest % 4u * 4u) + vec4u(0u, 1u, 2u, 3u) < vec4u(rows);
+}
+
+var<workgroup> partial: array<vec2f, 2u * WIDTH>;
+
+// The sums of two values over the workgroup, the same bits in every invocation. Each of the two rounds that a kernel may
+// have uses memory of its own, so that no barrier is needed between them.
+fn channel_total(local: u32, round: u32, value: vec2f) -> vec2f {
+    let first = round * WIDTH;
+    partial[first + local] = value;
+    if WIDTH <= 8u {
+        // Software devices are slow at barriers: one, and then everybody adds everything.
+        workgroupBarrier();
+        var sum = partial[first];
+        for (var i = 1u; i < WIDTH; i++) {
+            sum += partial[first + i];
+        }
+        return sum;
+    }
+    for (var width = WIDTH / 2u; width > 0u; width /= 2u) {
+        workgroupBarrier();
+        if local < width {
+            partial[first + local] += partial[first + local + width];
+        }
+    }
+    workgroupBarrier();
+    return partial[first];
+}
+
+fn add_lanes(v: vec4f) -> f32 {
+    return (v.x + v.y) + (v.z + v.w);
+}

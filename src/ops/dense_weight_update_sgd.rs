@@ -1,0 +1,154 @@
+//! Gradient descent folded into the gradients of a dense product's weights and biases, which never reach memory.
+//!
+//! The call overwrites the weights, so [`dense_input_grad`](super::dense_input_grad) of the same layer, which needs the
+//! old ones, must come before it. For plans that need no gradients afterwards: no clipping, no gradient to print.
+
+use super::case::{Case, Fill};
+use super::dense_cpu::{self, Keep};
+use super::dense_weight_grad::{self, gradient};
+use super::real::Real;
+use super::sgd::{self, Settings};
+use super::share::{CpuArgs, Part, Split};
+use super::simd::{self, Simd};
+use super::{
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, control, params, read, read_words, slots, update,
+};
+use std::ops::Range;
+
+params! {
+    /// Shapes, where the parameters lie in the flat buffers, and the descent's settings.
+    Params {
+        /// Blocks of 16 images.
+        blocks: u32,
+        /// Features of an input.
+        inputs: u32,
+        /// Features of an output.
+        units: u32,
+        /// First word of the weights and of their moments, `[inputs][units]`.
+        weight: u32,
+        /// First word of the biases and of their moments, `[units]`.
+        bias: u32,
+        /// Momentum; 0 is plain descent.
+        momentum: f32,
+        /// 1: Nesterov momentum.
+        nesterov: u32,
+    }
+}
+
+impl Params {
+    fn gradient(&self) -> dense_weight_grad::Params {
+        let Self { blocks, inputs, units, weight, bias, .. } = *self;
+        dense_weight_grad::Params { blocks, inputs, units, weight, bias }
+    }
+
+    fn sgd(&self) -> sgd::Params {
+        sgd::Params { len: (self.inputs + 1) * self.units, momentum: self.momentum, nesterov: self.nesterov }
+    }
+}
+
+/// See the shader for the formula.
+pub struct DenseWeightUpdateSgd;
+
+impl Formula for DenseWeightUpdateSgd {
+    type Params = Params;
+    const NAME: &'static str = "dense_weight_update_sgd";
+    const BINDINGS: &'static [Binding] = &[
+        read("x"),
+        read("y_grad"),
+        read("schedule"),
+        read_words("control"),
+        update("parameters"),
+        update("velocity"),
+    ];
+
+    fn kernel(p: &Params, class: DeviceClass) -> Kernel {
+        dense_weight_grad::DenseWeightGrad::kernel(&p.gradient(), class)
+    }
+
+    fn cost(p: &Params) -> Cost {
+        let product = dense_weight_grad::DenseWeightGrad::cost(&p.gradient());
+        let sgd = sgd::Sgd::cost(&p.sgd());
+        // The gradient is neither written nor read.
+        let unwritten = 8 * u64::from((p.inputs + 1) * p.units);
+        Cost { flops: product.flops + sgd.flops, bytes: product.bytes + sgd.bytes - unwritten }
+    }
+
+    fn reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
+        let [x, y_grad, schedule, control, parameters, velocity] = slots(args);
+        let (parameters, velocity) = (parameters.real(), velocity.real());
+        let settings = Settings::new(&p.sgd(), sgd::rate(schedule.real(), control.words()));
+        gradient(&p.gradient(), x.real(), y_grad.real(), |i, gradient| {
+            settings.step(gradient, &mut parameters[i], &mut velocity[i]);
+        });
+    }
+
+    fn split(_: &Params) -> Split {
+        Split::Shares
+    }
+
+    fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
+        simd::dispatch(Run { p, args, part });
+    }
+
+    fn cases() -> Vec<Case<Params>> {
+        let case = |blocks: usize, inputs: usize, units: usize, momentum, nesterov| {
+            let (weight, bias) = (5, 5 + inputs * units + 1);
+            let p = Params {
+                blocks: blocks as u32,
+                inputs: inputs as u32,
+                units: units as u32,
+                weight: weight as u32,
+                bias: bias as u32,
+                momentum,
+                nesterov,
+            };
+            let len = bias + units + 3;
+            Case::new(
+                format!("{blocks} blocks, {inputs} x {units}, momentum {momentum}, Nesterov {nesterov}"),
+                p,
+                vec![
+                    Fill::signed(blocks * inputs * LANES),
+                    Fill::signed(blocks * units * LANES),
+                    Fill::Values(vec![1.0, 1.0, 0.01, 0.02]),
+                    Fill::Words(control::start(1, 1, 64, 32, 0, 1).to_vec()),
+                    Fill::signed(len),
+                    Fill::signed(len),
+                ],
+            )
+        };
+        let sizes = dense_weight_grad::HOSTILE_SIZES.iter();
+        let mut cases: Vec<_> = sizes.map(|&(blocks, inputs, units)| case(blocks, inputs, units, 0.9, 0)).collect();
+        cases.push(case(2, 9, 33, 0.0, 0));
+        cases.push(case(2, 9, 33, 0.9, 1));
+        cases
+    }
+}
+
+struct Run<'a> {
+    p: &'a Params,
+    args: &'a CpuArgs<'a>,
+    part: Part,
+}
+
+impl simd::Kernel for Run<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { p, args, part } = self;
+        let rate = sgd::rate(args.input(2), args.input_words(3));
+        let mut update = Update { settings: Settings::new(&p.sgd(), rate).splat(s), args };
+        dense_cpu::weights(s, &p.gradient(), args.input(0), args.input(1), &part, &mut update);
+    }
+}
+
+struct Update<'a, V> {
+    settings: Settings<V>,
+    args: &'a CpuArgs<'a>,
+}
+
+impl<S: Simd> Keep<S> for Update<'_, S::V> {
+    #[inline(always)]
+    fn keep(&mut self, s: S, words: Range<usize>, gradients: S::V) {
+        let (parameters, velocity) = (self.args.output(4, words.clone()), self.args.output(5, words));
+        self.settings.step_lanes(s, gradients, parameters, velocity);
+    }
+}
