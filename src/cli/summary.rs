@@ -80,6 +80,7 @@ impl Summary {
             loss: recipe.training.loss,
             optimizer: &recipe.optimizer,
             clip_norm: recipe.training.clip_norm,
+            fuse_updates: true,
             target: Target::Gpu(self.class),
         })
     }

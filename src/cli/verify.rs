@@ -69,6 +69,7 @@ impl Verify {
             loss: recipe.training.loss,
             optimizer: &recipe.optimizer,
             clip_norm: recipe.training.clip_norm,
+            fuse_updates: true,
             target: device.target(),
         });
         let mut stepper = steps::Stepper::new(&network, device)?;

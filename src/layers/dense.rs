@@ -9,6 +9,7 @@ use crate::ops::dense_input_grad::{self, DenseInputGrad};
 use crate::ops::dense_weight_grad::{self, DenseWeightGrad};
 use crate::plan::BufferId;
 use crate::plan::emit::{Emitter, Tensor, Trace};
+use crate::plan::optimizer;
 use crate::recipe::{Initializer, Problem, problem};
 use anyhow::Result;
 use serde::de::{Deserializer, Error, Visitor};
@@ -93,6 +94,10 @@ impl Layer for Dense {
         true
     }
 
+    fn fuses_update(&self) -> bool {
+        true
+    }
+
     fn forward(&self, e: &mut Emitter<'_>, x: Tensor) -> Trace {
         let y = e.tensor("output", Shape::vector(self.outputs()), e.epilogue);
         let params = dense::Params {
@@ -117,15 +122,20 @@ impl Layer for Dense {
         let x = &trace.x;
         let (blocks, inputs, units) = (e.blocks as u32, x.shape.features() as u32, self.outputs() as u32);
         let (weight, bias) = (e.offset("weight"), e.offset("bias"));
-        let params = dense_weight_grad::Params { blocks, inputs, units, weight, bias };
-        e.call_later(&DenseWeightGrad, &params, &[x.buffer, y_grad, e.shared.gradients]);
-        wants.then(|| {
+        let x_grad = wants.then(|| {
             let x_grad = e.gradient_of(x);
             let activation = x.activation as u32;
             let params = dense_input_grad::Params { blocks, inputs, units, weight, activation };
             e.call(&DenseInputGrad, &params, &[y_grad, e.shared.parameters, x.buffer, x_grad]);
             x_grad
-        })
+        });
+        // After the input's gradient, which needs the weights before their update.
+        let params = dense_weight_grad::Params { blocks, inputs, units, weight, bias };
+        match e.fused_update {
+            Some(update) => optimizer::emit_dense_update(e, &update, &params, x.buffer, y_grad),
+            None => e.call_later(&DenseWeightGrad, &params, &[x.buffer, y_grad, e.shared.gradients]),
+        }
+        x_grad
     }
 
     fn check(&self) -> Result<(), Problem> {

@@ -140,6 +140,11 @@ pub trait Layer: fmt::Debug {
         false
     }
 
+    /// Whether its weights can be updated in the call that makes their gradients; see [`Emitter::fused_update`].
+    fn fuses_update(&self) -> bool {
+        false
+    }
+
     /// Emits the calls from `x` to the output. The function to apply is [`Emitter::epilogue`].
     fn forward(&self, emitter: &mut Emitter<'_>, x: Tensor) -> Trace;
 

@@ -4,6 +4,7 @@ use super::{BufferId, Call, Lifetime, Plan, ProgramId};
 use crate::layers::Shape;
 use crate::ops::activation::Activation;
 use crate::ops::{LANES, Op, Params, words};
+use crate::recipe::Optimizer;
 
 /// What a program is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,17 @@ pub struct Shared {
     pub statistics: BufferId,
 }
 
+/// What an op needs that makes gradients and applies them at once.
+#[derive(Clone, Copy)]
+pub struct FusedUpdate<'a> {
+    /// The optimiser.
+    pub optimizer: &'a Optimizer,
+    /// The learning rates.
+    pub schedule: BufferId,
+    /// The optimiser's moments.
+    pub moments: &'a [BufferId],
+}
+
 /// A layer's way to the plan.
 pub struct Emitter<'a> {
     /// The plan.
@@ -91,6 +103,8 @@ pub struct Emitter<'a> {
     pub epilogue: Activation,
     /// The layer's tensors.
     pub parameters: &'a [ParameterPlace],
+    /// How to update weights in the call that makes their gradients, where the plan does that.
+    pub fused_update: Option<FusedUpdate<'a>>,
     /// Calls that may come any time before the optimiser, kept back where that lets others run together.
     pub later: &'a mut Vec<Call>,
     /// Whether to keep them back.

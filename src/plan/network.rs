@@ -1,11 +1,11 @@
 //! From layers to the programs of a training step and of an evaluation step.
 
-use super::emit::{Emitter, Mode, ParameterPlace, Shared, Tensor, Trace};
-use super::optimizer::Update;
+use super::emit::{Emitter, FusedUpdate, Mode, ParameterPlace, Shared, Tensor, Trace};
+use super::optimizer::{self, Update};
 use super::{BufferId, Call, Lifetime, Plan, ProgramId};
 use crate::data::PixelTransform;
 use crate::layers::activation::ActivationLayer;
-use crate::layers::{Layer, LayerConfig, ResolvedLayer, Shape};
+use crate::layers::{Layer, LayerConfig, ParameterSpec, ResolvedLayer, Shape};
 use crate::ops::activation::Activation;
 use crate::ops::{self, DeviceClass, LANES, blocks, control};
 use crate::recipe::{Optimizer, Reduction};
@@ -43,6 +43,8 @@ pub struct Description<'a> {
     pub optimizer: &'a Optimizer,
     /// Gradients are scaled down to this norm; 0 is off.
     pub clip_norm: f64,
+    /// Whether weights may be updated in the call that makes their gradients, which are then nowhere to be read.
+    pub fuse_updates: bool,
     /// What it will run on.
     pub target: Target,
 }
@@ -138,8 +140,10 @@ pub fn build(d: &Description<'_>) -> Network {
     let evaluate_feed = feed(&mut plan, "evaluate", d.rows, d.evaluation_batch_size);
     let (train, evaluate) = (plan.program("train"), plan.program("evaluate"));
     let units = units(d.layers, &places);
+    let fuse = d.fuse_updates && optimizer::can_fuse(d.optimizer, d.clip_norm);
+    let fused_update = fuse.then_some(FusedUpdate { optimizer: d.optimizer, schedule, moments: &moments });
 
-    let mut builder = Builder { d, plan: &mut plan, shared, images, labels, units: &units };
+    let mut builder = Builder { d, plan: &mut plan, shared, images, labels, units: &units, fused_update };
     let outputs = builder.train(train, &train_feed);
     let update = Update {
         program: train,
@@ -148,7 +152,7 @@ pub fn build(d: &Description<'_>) -> Network {
         parameters: shared.parameters,
         schedule,
         moments: &moments,
-        len: size(true),
+        len: if fuse { unfused_len(d.layers) } else { size(true) },
     };
     update.clip(builder.plan, d.clip_norm);
     update.emit(builder.plan, d.optimizer);
@@ -172,13 +176,18 @@ pub fn build(d: &Description<'_>) -> Network {
     }
 }
 
-/// Lays the tensors of all layers out, those that are trained in one buffer, the others in another.
+/// Lays the tensors of all layers out, those that are trained in one buffer, the others in another. Weights that can be
+/// updated where their gradients are made come last, so that the optimiser's one call covers the rest.
 pub fn place_parameters(layers: &[ResolvedLayer]) -> Vec<ParameterPlace> {
-    let (mut trained, mut kept) = (0, 0);
+    let (mut unfused, mut fused, mut kept) = (0, unfused_len(layers), 0);
     let mut places = Vec::new();
     for layer in layers {
         for spec in &layer.parameters {
-            let end = if spec.trainable { &mut trained } else { &mut kept };
+            let end = match (spec.trainable, layer.layer.as_layer().fuses_update()) {
+                (false, _) => &mut kept,
+                (true, false) => &mut unfused,
+                (true, true) => &mut fused,
+            };
             places.push(ParameterPlace {
                 layer: layer.name.clone(),
                 name: spec.name,
@@ -190,6 +199,12 @@ pub fn place_parameters(layers: &[ResolvedLayer]) -> Vec<ParameterPlace> {
         }
     }
     places
+}
+
+/// Trained values of layers whose updates cannot be fused.
+fn unfused_len(layers: &[ResolvedLayer]) -> usize {
+    let unfused = layers.iter().filter(|layer| !layer.layer.as_layer().fuses_update());
+    unfused.flat_map(|layer| &layer.parameters).filter(|spec| spec.trainable).map(ParameterSpec::len).sum()
 }
 
 /// Layers with their epilogues: a function right after a layer that can apply it is fused, one that cannot be fused
@@ -249,6 +264,7 @@ struct Builder<'a> {
     images: BufferId,
     labels: BufferId,
     units: &'a [Unit<'a>],
+    fused_update: Option<FusedUpdate<'a>>,
 }
 
 impl Builder<'_> {
@@ -316,6 +332,7 @@ impl Builder<'_> {
             index: unit.index,
             epilogue: unit.epilogue,
             parameters: unit.parameters,
+            fused_update: self.fused_update,
             later,
             keep_back: self.d.target == Target::Cpu,
         }

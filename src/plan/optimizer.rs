@@ -1,9 +1,13 @@
 //! The calls from gradients to new parameters, and the learning rates that they read.
 
+use super::emit::{Emitter, FusedUpdate};
 use super::network::Feed;
 use super::{BufferId, Lifetime, Plan, ProgramId};
 use crate::ops::adam::{self, Adam};
 use crate::ops::clip_norm::{self, ClipNorm};
+use crate::ops::dense_weight_grad;
+use crate::ops::dense_weight_update_adam::{self, DenseWeightUpdateAdam};
+use crate::ops::dense_weight_update_sgd::{self, DenseWeightUpdateSgd};
 use crate::ops::rmsprop::{self, RmsProp};
 use crate::ops::sgd::{self, Sgd};
 use crate::ops::squared_norm::{self, SquaredNorm};
@@ -20,7 +24,7 @@ pub(super) struct Update<'a> {
     pub(super) parameters: BufferId,
     pub(super) schedule: BufferId,
     pub(super) moments: &'a [BufferId],
-    /// Parameters.
+    /// Parameters, from the first on; those behind are updated where their gradients are made.
     pub(super) len: usize,
 }
 
@@ -40,6 +44,9 @@ impl Update<'_> {
 
     /// Emits the optimiser.
     pub(super) fn emit(&self, plan: &mut Plan, optimizer: &Optimizer) {
+        if self.len == 0 {
+            return;
+        }
         let len = self.len as u32;
         let mut buffers = vec![self.gradients, self.schedule, self.feed.control, self.parameters];
         buffers.extend(self.moments);
@@ -72,6 +79,52 @@ impl Update<'_> {
             }
         }
     }
+}
+
+/// Whether weight gradients can be applied in the call that makes them: nothing else needs them, and there is an op.
+pub(super) fn can_fuse(optimizer: &Optimizer, clip_norm: f64) -> bool {
+    clip_norm == 0.0 && !matches!(optimizer, Optimizer::RmsProp(_))
+}
+
+/// Emits the call that makes the gradients of a dense layer's weights and updates them at once.
+///
+/// # Panics
+/// For an optimiser that has no such op; plans do not ask for it.
+pub fn emit_dense_update(
+    e: &mut Emitter<'_>,
+    update: &FusedUpdate<'_>,
+    gradient: &dense_weight_grad::Params,
+    x: BufferId,
+    y_grad: BufferId,
+) {
+    let dense_weight_grad::Params { blocks, inputs, units, weight, bias } = *gradient;
+    let mut buffers = vec![x, y_grad, update.schedule, e.control, e.shared.parameters];
+    buffers.extend(update.moments);
+    let len = (inputs + 1) * units;
+    let adam = match update.optimizer {
+        Optimizer::Sgd(settings) => {
+            let (momentum, nesterov) = (settings.momentum as f32, u32::from(settings.nesterov));
+            let params =
+                dense_weight_update_sgd::Params { blocks, inputs, units, weight, bias, momentum, nesterov };
+            return e.call_later(&DenseWeightUpdateSgd, &params, &buffers);
+        }
+        Optimizer::Adam(s) => adam_params(len, s.beta_1, s.beta_2, s.epsilon, 0.0),
+        Optimizer::AdamW(s) => adam_params(len, s.beta_1, s.beta_2, s.epsilon, s.weight_decay),
+        Optimizer::RmsProp(_) => unreachable!("can_fuse excludes it"),
+    };
+    let adam::Params { one_minus_beta_1, one_minus_beta_2, epsilon, weight_decay, .. } = adam;
+    let params = dense_weight_update_adam::Params {
+        blocks,
+        inputs,
+        units,
+        weight,
+        bias,
+        one_minus_beta_1,
+        one_minus_beta_2,
+        epsilon,
+        weight_decay,
+    };
+    e.call_later(&DenseWeightUpdateAdam, &params, &buffers);
 }
 
 fn adam_params(len: u32, beta_1: f64, beta_2: f64, epsilon: f64, weight_decay: f64) -> adam::Params {

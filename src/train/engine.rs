@@ -161,6 +161,7 @@ impl Engine {
             loss: recipe.training.loss,
             optimizer: &recipe.optimizer,
             clip_norm: recipe.training.clip_norm,
+            fuse_updates: true,
             target: device.target(),
         });
         let mut backend = device.open(&network.plan)?;
