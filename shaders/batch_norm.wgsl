@@ -8,6 +8,7 @@
 // do not count. Two passes over x, since E[x^2] - E[x]^2 would cancel.
 #import control
 #import activation
+#import workgroup_sum
 
 struct Params {
     blocks: u32,
@@ -29,7 +30,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> saved: array<f32>; // mean[channels], inv_std[channels]
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>; // [blocks][channels][pixels][16 / 4]
 
-#import channel_sum
+#import channel_walk
 
 @compute @workgroup_size(WIDTH)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
@@ -42,14 +43,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     for (var at = first; at.block < p.blocks; at = next_place(at)) {
         sum += select(vec4f(), x[at.index], valid(at, rows));
     }
-    let mean = channel_total(local, 0u, vec2f(add_lanes(sum), 0.0)).x / count;
+    let mean = workgroup_sum(local, 0u, vec2f(add_lanes(sum), 0.0)).x / count;
 
     var squares = vec4f();
     for (var at = first; at.block < p.blocks; at = next_place(at)) {
         let deviation = select(vec4f(), x[at.index] - mean, valid(at, rows));
         squares = fma(deviation, deviation, squares);
     }
-    let variance = channel_total(local, 1u, vec2f(add_lanes(squares), 0.0)).x / count;
+    let variance = workgroup_sum(local, 1u, vec2f(add_lanes(squares), 0.0)).x / count;
 
     let inv_std = 1.0 / sqrt(variance + p.epsilon);
     let scale = vec4f(parameters[p.gamma + channel] * inv_std);

@@ -9,6 +9,7 @@
 // do not count and get no gradient.
 #import control
 #import activation
+#import workgroup_sum
 
 struct Params {
     blocks: u32,
@@ -28,7 +29,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> gradients: array<f32>;
 @group(0) @binding(7) var<storage, read_write> x_grad: array<vec4f>; // [blocks][channels][pixels][16 / 4]
 
-#import channel_sum
+#import channel_walk
 
 @compute @workgroup_size(WIDTH)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
@@ -47,7 +48,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         sum += gradient;
         products = fma(gradient, normal, products);
     }
-    let total = channel_total(local, 0u, vec2f(add_lanes(sum), add_lanes(products)));
+    let total = workgroup_sum(local, 0u, vec2f(add_lanes(sum), add_lanes(products)));
 
     let scale = parameters[p.gamma + channel] * inv_std;
     let average = total / count;

@@ -20,6 +20,9 @@ fn threefry2x32(key: vec2u, counter: vec2u) -> vec2u {
     return x;
 }
 
+// The purposes of streams, as far as kernels draw from them.
+const PURPOSE_DROPOUT: u32 = 3u;
+
 // The key of the stream `purpose` at coordinates (a, b).
 fn stream_key(seed: vec2u, purpose: u32, a: u32, b: u32) -> vec2u {
     return threefry2x32(threefry2x32(seed, vec2u(purpose, a)), vec2u(b, 0u));
@@ -34,4 +37,9 @@ fn stream_word(key: vec2u, index: u32) -> u32 {
 // Uniform in [0, 1) with 24 bits.
 fn stream_uniform(key: vec2u, index: u32) -> f32 {
     return f32(stream_word(key, index) >> 8u) * (1.0 / 16777216.0);
+}
+
+// The two of them at `2 pair` and `2 pair + 1`, which share an encryption.
+fn stream_uniform2(key: vec2u, pair: u32) -> vec2f {
+    return vec2f(threefry2x32(key, vec2u(pair, 0u)) >> vec2u(8u)) * (1.0 / 16777216.0);
 }

@@ -1,7 +1,6 @@
-//! The channels of a batch: what the batch-normalisation ops share. A channel's elements are those of every block,
-//! pixel and lane; lanes past the batch do not count.
+//! The channels of a batch: what the ops along them (batch normalisation) and across them (softmax) share.
 
-use super::{DeviceClass, Kernel, LANES};
+use super::{DeviceClass, Kernel, LANES, linear_grid};
 
 /// Channels that fast CPU versions work on side by side: one alone would wait for the latency of its sums (2 and 8 are
 /// slower than 4).
@@ -41,14 +40,33 @@ impl Shape {
         first..first + count * self.pixels * LANES
     }
 
-    /// The elements of a channel that are of the first `rows` images, in the order of memory.
+    /// The elements of a channel, of every block, pixel and lane, that are of the first `rows` images, in the order of memory.
     pub(super) fn elements(self, channel: usize, rows: u32) -> impl Iterator<Item = usize> + Clone {
         (0..self.blocks).flat_map(move |block| {
             self.words(block, channel, 1).filter(move |at| block * LANES + at % LANES < rows as usize)
         })
     }
 
-    /// Constants and grid of a kernel that imports `channel_sum`.
+    /// The columns, one for each image and pixel: its elements, channel by channel.
+    pub(super) fn columns(self) -> impl Iterator<Item = impl Iterator<Item = usize> + Clone> {
+        let each = self.pixels * LANES;
+        (0..self.blocks).flat_map(move |block| {
+            let first = self.words(block, 0, 1).start;
+            (first..first + each).map(move |at| (at..at + self.channels * each).step_by(each))
+        })
+    }
+
+    /// Constants and grid of a kernel with an invocation for each column.
+    pub(super) fn column_kernel(self, class: DeviceClass) -> Kernel {
+        let lanes = match class {
+            DeviceClass::Gpu => 64,
+            DeviceClass::Software => 8,
+        };
+        let grid = linear_grid(self.blocks * self.pixels * LANES, lanes);
+        Kernel { constants: vec![("LANES", lanes as u32)], grid }
+    }
+
+    /// Constants and grid of a kernel that imports `channel_walk`.
     pub(super) fn kernel(self, class: DeviceClass) -> Kernel {
         let quarters = self.blocks * self.pixels * LANES / 4;
         let width = match class {

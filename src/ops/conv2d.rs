@@ -2,8 +2,10 @@
 
 use super::activation::Activation;
 use super::case::{Case, Fill};
-use super::convolution::{Correlation, Shape};
+use super::convolution::{Correlation, Direction, Pass, Shape};
 use super::real::Real;
+use super::share::{CpuArgs, Part, Split};
+use super::simd::dispatch;
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
 
 params! {
@@ -88,6 +90,26 @@ impl Formula for Conv2d {
                 }
             }
             *y = activation.apply(sum + bias[filter]);
+        }
+    }
+
+    fn split(p: &Params) -> Split {
+        Split::Blocks { count: p.blocks as usize, align: 1 }
+    }
+
+    fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
+        let c = p.correlation();
+        let parameters = args.input(1);
+        let (weights, bias) = (&parameters[p.weight as usize..], &parameters[p.bias as usize..]);
+        for block in part.blocks() {
+            dispatch(Pass {
+                correlation: c,
+                direction: Direction::Forward { bias },
+                activation: Activation::from_code(p.activation),
+                weights,
+                input: &args.input(0)[block * c.input_words()..][..c.input_words()],
+                output: args.output(2, block * c.output_words()..(block + 1) * c.output_words()),
+            });
         }
     }
 

@@ -2,8 +2,10 @@
 
 use super::activation::Activation;
 use super::case::{Case, Fill};
-use super::convolution::{Correlation, Shape};
+use super::convolution::{Correlation, Direction, Pass, Shape};
 use super::real::Real;
+use super::share::{CpuArgs, Part, Split};
+use super::simd::dispatch;
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
 
 params! {
@@ -92,6 +94,25 @@ impl Formula for Conv2dInputGrad {
                 }
             }
             *x_grad = sum * activation.derivative_from_output(x[i]);
+        }
+    }
+
+    fn split(p: &Params) -> Split {
+        Split::Blocks { count: p.blocks as usize, align: 1 }
+    }
+
+    fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
+        let c = p.correlation();
+        for block in part.blocks() {
+            let result = block * c.output_words()..(block + 1) * c.output_words();
+            dispatch(Pass {
+                correlation: c,
+                direction: Direction::Backward { activated: &args.input(2)[result.clone()] },
+                activation: Activation::from_code(p.activation),
+                weights: &args.input(1)[p.weight as usize..],
+                input: &args.input(0)[block * c.input_words()..][..c.input_words()],
+                output: args.output(3, result),
+            });
         }
     }
 

@@ -1,8 +1,12 @@
 //! The gradients of a convolution with respect to its weights and biases, a partial sum for each slice of the batch.
 
+mod cpu;
+
 use super::case::{Case, Fill};
 use super::convolution::{Correlation, Shape};
 use super::real::Real;
+use super::share::{CpuArgs, Part, Split};
+use super::simd::dispatch;
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
 
 params! {
@@ -93,6 +97,25 @@ impl Formula for Conv2dWeightGrad {
                 }
             }
             slice[c.weight_words() + filter] += gradient;
+        }
+    }
+
+    fn split(p: &Params) -> Split {
+        Split::Blocks { count: p.blocks as usize, align: p.blocks_per_slice as usize }
+    }
+
+    fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
+        let c = p.correlation();
+        let len = c.weight_words() + c.outputs;
+        for block in part.blocks() {
+            let slice = block / p.blocks_per_slice as usize;
+            dispatch(cpu::Pass {
+                correlation: c,
+                x: &args.input(0)[block * c.input_words()..][..c.input_words()],
+                y_grad: &args.input(1)[block * c.output_words()..][..c.output_words()],
+                partial: args.output(2, slice * len..(slice + 1) * len),
+                first: block % p.blocks_per_slice as usize == 0,
+            });
         }
     }
 

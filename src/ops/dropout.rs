@@ -1,13 +1,159 @@
-//! STUB
-use super::*; use super::share::*;
-params!{ /// p
- Params { /// x
- blocks: u32, /// x
- len: u32, /// x
- layer: u32, /// x
- rate: f32, } }
-/// s
+//! Dropout: in training, some elements become zero and the others grow in proportion.
+
+use super::case::{Case, Fill};
+use super::control::{self, GLOBAL_STEP, SEED_HIGH, SEED_LOW};
+use super::real::Real;
+use super::share::{CpuArgs, Part, Split};
+use super::simd::{self, Simd};
+use super::{
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, read_words, slots, write,
+};
+use crate::rng::{Purpose, Stream};
+
+params! {
+    /// Size, place and rate.
+    Params {
+        /// Blocks of 16 images.
+        blocks: u32,
+        /// Elements, padding included: a multiple of 16 for each block.
+        len: u32,
+        /// Number of the layer: each draws numbers of its own.
+        layer: u32,
+        /// Share of the elements that become zero, below one.
+        rate: f32,
+    }
+}
+
+/// See the shader for the formula.
 pub struct Dropout;
-impl Formula for Dropout { type Params=Params; const NAME:&'static str="dropout"; const BINDINGS:&'static [Binding]=&[update("b0"),update("b1"),update("b2")];
-fn kernel(_:&Params,_:DeviceClass)->Kernel{ Kernel{constants:vec![],grid:[1,1,1]} } fn cost(_:&Params)->Cost{Cost::default()}
-fn reference<T:Real>(_:&Params,_:Vec<Slot<'_,T>>){} fn cases()->Vec<Case<Params>>{vec![]} }
+
+/// The random numbers of a layer at the step where `control` stands.
+pub(super) fn stream(control: &[u32], layer: u32) -> Stream {
+    let seed = u64::from(control[SEED_LOW]) | u64::from(control[SEED_HIGH]) << 32;
+    Stream::new(seed, Purpose::Dropout, layer, control[GLOBAL_STEP])
+}
+
+/// Constants and grid for `len` elements.
+pub(super) fn kernel(len: u32, class: DeviceClass) -> Kernel {
+    let pairs = match class {
+        DeviceClass::Gpu => 4,
+        DeviceClass::Software => 8,
+    };
+    Kernel { constants: vec![("PAIRS", pairs)], grid: linear_grid(len as usize / 2, 64 * pairs as usize) }
+}
+
+/// What elements are multiplied by: 1 / (1 - rate) or 0, drawn 32 at a time.
+#[derive(Clone, Copy)]
+pub(super) struct Mask {
+    stream: Stream,
+    /// `rate` on the scale of the 24 bits of a uniform number, rounded up: the comparison is the same, in integers.
+    threshold: u32,
+    scale: f32,
+}
+
+impl Mask {
+    pub(super) fn new(control: &[u32], layer: u32, rate: f32) -> Self {
+        let threshold = (rate * 16_777_216.0).ceil() as u32;
+        Self { stream: stream(control, layer), threshold, scale: 1.0 / (1.0 - rate) }
+    }
+
+    /// The factors of the 32 elements from `first` on, an even number.
+    #[inline(always)]
+    pub(super) fn draw(&self, first: usize) -> [f32; 2 * LANES] {
+        let words = self.stream.words_32((first / 2) as u32);
+        let mut factors = [[0.0; LANES]; 2];
+        for (factors, words) in factors.iter_mut().zip(&words) {
+            for lane in 0..LANES {
+                factors[lane] = if words[lane] >> 8 >= self.threshold { self.scale } else { 0.0 };
+            }
+        }
+        let mut interleaved = [0.0; 2 * LANES];
+        for lane in 0..LANES {
+            interleaved[2 * lane] = factors[0][lane];
+            interleaved[2 * lane + 1] = factors[1][lane];
+        }
+        interleaved
+    }
+}
+
+/// Some blocks of the fast CPU version; `first` is the index of their first element.
+struct Apply<'a> {
+    mask: Mask,
+    first: usize,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl simd::Kernel for Apply<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (zero, chunk) = (s.splat(0.0), 2 * LANES);
+        for (i, (x, y)) in self.x.chunks(chunk).zip(self.y.chunks_mut(chunk)).enumerate() {
+            let factors = self.mask.draw(self.first + i * chunk);
+            let vectors = x.chunks_exact(LANES).zip(y.chunks_exact_mut(LANES)).zip(factors.chunks_exact(LANES));
+            for ((x, y), factor) in vectors {
+                let factor = s.load(factor);
+                // Not a product alone, which would keep the NaN and infinity of dropped elements.
+                s.store(y, s.select_gt(factor, zero, s.mul(s.load(x), factor), zero));
+            }
+        }
+    }
+}
+
+impl Formula for Dropout {
+    type Params = Params;
+    const NAME: &'static str = "dropout";
+    const BINDINGS: &'static [Binding] = &[read("x"), read_words("control"), write("y")];
+
+    fn kernel(p: &Params, class: DeviceClass) -> Kernel {
+        kernel(p.len, class)
+    }
+
+    fn cost(p: &Params) -> Cost {
+        Cost { flops: u64::from(p.len), bytes: 8 * u64::from(p.len) }
+    }
+
+    fn reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
+        let [x, control, y] = slots(args);
+        let (x, y) = (x.real(), y.real());
+        let stream = stream(control.words(), p.layer);
+        let scale = T::ONE / (T::ONE - T::of(f64::from(p.rate)));
+        for i in 0..p.len as usize {
+            y[i] = if stream.uniform(i as u32) >= p.rate { x[i] * scale } else { T::ZERO };
+        }
+    }
+
+    fn split(p: &Params) -> Split {
+        Split::Blocks { count: p.blocks as usize, align: 1 }
+    }
+
+    fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
+        let range = part.block_items(p.len as usize / p.blocks as usize);
+        let mask = Mask::new(args.input_words(1), p.layer, p.rate);
+        let x = &args.input(0)[range.clone()];
+        simd::dispatch(Apply { mask, first: range.start, x, y: args.output(2, range) });
+    }
+
+    fn cases() -> Vec<Case<Params>> {
+        let case = |name: &str, blocks: usize, features: usize, layer: u32, rate: f32, x: f32| {
+            let len = blocks * features * LANES;
+            Case::new(
+                format!("{name}: {blocks} blocks of {features}, rate {rate}"),
+                Params { blocks: blocks as u32, len: len as u32, layer, rate },
+                vec![
+                    Fill::Uniform(len, -x, x),
+                    Fill::Words(control::start(1, 7, 64, 32, 0, 0x1234_5678_9ABC_DEF0).to_vec()),
+                    Fill::Output(len + 5),
+                ],
+            )
+        };
+        vec![
+            case("smallest", 1, 1, 0, 0.5, 1.0),
+            case("odd features", 3, 37, 5, 0.25, 1.0),
+            case("even features", 2, 64, 1, 0.2, 1.0),
+            case("nothing dropped", 2, 5, 2, 0.0, 1.0),
+            case("nearly all dropped", 2, 501, 3, 0.99, 1.0),
+            case("large numbers", 1, 9, 4, 0.1, 1e30),
+        ]
+    }
+}

@@ -74,17 +74,17 @@ ops! {
     max_pool_grad::MaxPoolGrad,
     dense_weight_update_adam::DenseWeightUpdateAdam,
     dense_weight_update_sgd::DenseWeightUpdateSgd,
+    dropout::Dropout,
+    dropout_grad::DropoutGrad,
+    softmax::Softmax,
+    softmax_grad::SoftmaxGrad,
     softmax_xent::SoftmaxXent,
     sgd::Sgd,
     adam::Adam,
-    end_step::EndStep,
-    softmax::Softmax,
-    softmax_grad::SoftmaxGrad,
-    dropout::Dropout,
-    dropout_grad::DropoutGrad,
     rmsprop::RmsProp,
     squared_norm::SquaredNorm,
     clip_norm::ClipNorm,
+    end_step::EndStep,
 }
 
 /// Looks an op up by name.

@@ -5,10 +5,11 @@ use super::{Kernel, Op};
 /// What shaders may `#import`: the files of `shaders/shared`.
 const SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
-    ("channel_sum", include_str!("../../shaders/shared/channel_sum.wgsl")),
+    ("channel_walk", include_str!("../../shaders/shared/channel_walk.wgsl")),
     ("control", include_str!("../../shaders/shared/control.wgsl")),
     ("dense_weight", include_str!("../../shaders/shared/dense_weight.wgsl")),
     ("threefry", include_str!("../../shaders/shared/threefry.wgsl")),
+    ("workgroup_sum", include_str!("../../shaders/shared/workgroup_sum.wgsl")),
 ];
 
 /// The WGSL of `op` with the constants of `kernel`; its entry point is `main`.

@@ -11,34 +11,14 @@ use super::LANES;
 pub trait Simd: Copy + Send + Sync {
     /// Sixteen numbers.
     type V: Copy;
-    /// Vectors that fit the processor's registers: the limit of a register tile.
-    const REGISTERS: usize;
+    /// Vectors that the registers hold as accumulators, with room left for operands.
+    const ACCUMULATORS: usize;
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::V;
     /// The first 16 numbers of `from`.
     fn load(self, from: &[f32]) -> Self::V;
     /// Puts the lanes into the first 16 numbers of `to`.
     fn store(self, to: &mut [f32], v: Self::V);
-    /// The numbers of `from` (at most 16), then zeros.
-    #[inline(always)]
-    fn load_part(self, from: &[f32]) -> Self::V {
-        if from.len() == LANES {
-            return self.load(from);
-        }
-        let mut lanes = [0.0; LANES];
-        lanes[..from.len()].copy_from_slice(from);
-        self.load(&lanes)
-    }
-    /// Fills `to` (at most 16 numbers) with the first lanes.
-    #[inline(always)]
-    fn store_part(self, to: &mut [f32], v: Self::V) {
-        if to.len() == LANES {
-            return self.store(to, v);
-        }
-        let mut lanes = [0.0; LANES];
-        self.store(&mut lanes, v);
-        to.copy_from_slice(&lanes[..to.len()]);
-    }
     /// a + b
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// a - b
@@ -98,6 +78,28 @@ pub trait Simd: Copy + Send + Sync {
     }
 }
 
+/// The first 16 numbers of `from`, or all of them and zeros where there are fewer.
+#[inline(always)]
+pub fn load_some<S: Simd>(s: S, from: &[f32]) -> S::V {
+    if from.len() >= LANES {
+        return s.load(from);
+    }
+    let mut lanes = [0.0; LANES];
+    lanes[..from.len()].copy_from_slice(from);
+    s.load(&lanes)
+}
+
+/// Puts the lanes into the first 16 numbers of `to`, or as many as there are.
+#[inline(always)]
+pub fn store_some<S: Simd>(s: S, to: &mut [f32], v: S::V) {
+    if to.len() >= LANES {
+        return s.store(to, v);
+    }
+    let mut lanes = [0.0; LANES];
+    s.store(&mut lanes, v);
+    to.copy_from_slice(&lanes[..to.len()]);
+}
+
 /// Work that is generic over the instructions.
 pub trait Kernel {
     /// Does it.
@@ -145,7 +147,7 @@ fn lanes(f: impl Fn(usize) -> f32) -> [f32; LANES] {
 
 impl Simd for Plain {
     type V = [f32; LANES];
-    const REGISTERS: usize = if cfg!(target_arch = "aarch64") { 8 } else { 4 };
+    const ACCUMULATORS: usize = 6;
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
         [x; LANES]
@@ -259,7 +261,7 @@ mod x86 {
 
     impl Simd for Avx512 {
         type V = __m512;
-        const REGISTERS: usize = 32;
+        const ACCUMULATORS: usize = 27;
         #[inline(always)]
         fn splat(self, x: f32) -> __m512 {
             // SAFETY: the token exists only where the features were detected (so below).
@@ -325,7 +327,7 @@ mod x86 {
 
     impl Simd for Avx2 {
         type V = [__m256; 2];
-        const REGISTERS: usize = 8;
+        const ACCUMULATORS: usize = 6;
         #[inline(always)]
         fn splat(self, x: f32) -> Self::V {
             // SAFETY: the token exists only where the features were detected (so below).

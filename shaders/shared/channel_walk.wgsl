@@ -1,4 +1,4 @@
-// One channel of a batch, walked and added by the WIDTH invocations of a workgroup.
+// One channel of a batch, walked by the WIDTH invocations of a workgroup.
 // Users declare p.blocks, p.channels and p.pixels, and index arrays of vec4f: [blocks][channels][pixels][16 / 4].
 
 // A place in a channel: four images at one pixel.
@@ -32,32 +32,6 @@ fn next_place(at: Walk) -> Walk {
 // Which of the four images at a place are images of the batch.
 fn valid(at: Walk, rows: u32) -> vec4<bool> {
     return vec4u(at.block * 16u + at.rest % 4u * 4u) + vec4u(0u, 1u, 2u, 3u) < vec4u(rows);
-}
-
-var<workgroup> partial: array<vec2f, 2u * WIDTH>;
-
-// The sums of two values over the workgroup, the same bits in every invocation. Each of the two rounds that a kernel may
-// have uses memory of its own, so that no barrier is needed between them.
-fn channel_total(local: u32, round: u32, value: vec2f) -> vec2f {
-    let first = round * WIDTH;
-    partial[first + local] = value;
-    if WIDTH <= 8u {
-        // Software devices are slow at barriers: one, and then everybody adds everything.
-        workgroupBarrier();
-        var sum = partial[first];
-        for (var i = 1u; i < WIDTH; i++) {
-            sum += partial[first + i];
-        }
-        return sum;
-    }
-    for (var width = WIDTH / 2u; width > 0u; width /= 2u) {
-        workgroupBarrier();
-        if local < width {
-            partial[first + local] += partial[first + local + width];
-        }
-    }
-    workgroupBarrier();
-    return partial[first];
 }
 
 fn add_lanes(v: vec4f) -> f32 {
