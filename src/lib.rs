@@ -25,6 +25,7 @@
 //!   and driver: no float atomics, sums in a fixed order.
 
 pub mod backend;
+pub mod bench;
 pub mod cli;
 pub mod data;
 pub mod error;
@@ -32,6 +33,7 @@ pub mod layers;
 pub mod ops;
 pub mod plan;
 pub mod recipe;
+pub mod report;
 pub mod rng;
 pub mod train;
 pub mod verify;

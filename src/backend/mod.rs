@@ -8,10 +8,11 @@ pub mod gpu;
 
 use crate::plan::{BufferId, ProgramId};
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant};
 
 /// What runs the plan.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeviceInfo {
     /// `cpu`, `vulkan`, `metal`, `dx12` or `gl`.
     pub backend: String,
@@ -23,6 +24,16 @@ pub struct DeviceInfo {
     pub software: bool,
     /// Threads of the CPU backend; 0 for GPUs.
     pub threads: usize,
+}
+
+/// What [`Backend::time`] reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// The device's own: timestamps at both ends of the work.
+    Device,
+    /// The host's, from before the submission until the device is done.
+    Wall,
 }
 
 /// An interpreter of one plan.
@@ -53,4 +64,21 @@ pub trait Backend {
     /// # Errors
     /// When the device fails.
     fn wait(&mut self) -> Result<()>;
+
+    /// Runs a program `times` times, waits for it, and says how long all of that took by [`Backend::clock`].
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn time(&mut self, program: ProgramId, times: usize) -> Result<Duration> {
+        self.wait()?;
+        let start = Instant::now();
+        self.run(program, times)?;
+        self.wait()?;
+        Ok(start.elapsed())
+    }
+
+    /// The clock of [`Backend::time`].
+    fn clock(&self) -> Clock {
+        Clock::Wall
+    }
 }

@@ -43,7 +43,7 @@ impl Console {
 }
 
 /// A closed stderr is nobody's problem.
-fn eprint_line(line: &str) {
+pub(super) fn eprint_line(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

@@ -3,6 +3,7 @@
 //! Results go to stdout, progress and messages to stderr.
 
 mod args;
+mod bench;
 mod console;
 mod devices;
 mod evaluate;
@@ -51,6 +52,8 @@ enum Command {
     Summary(summary::Summary),
     /// CPU-against-GPU parity: every op against the f64 reference
     Verify(verify::Verify),
+    /// The device's ceilings, each op at the shapes of each recipe, and whole training steps
+    Bench(Box<bench::Bench>),
     /// Every adapter, and which one `auto` takes
     Devices(devices::Devices),
 }
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Predict(command) => command.run(),
         Command::Summary(command) => command.run(),
         Command::Verify(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::Devices(command) => command.run(),
     };
     match result {

@@ -192,8 +192,7 @@ fn check_sources(record: &RunRecord, data: &DataSet) -> Result<()> {
 
 /// `runs/<recipe>-<time>`, with a number where that is taken.
 fn default_folder(recipe: &Recipe) -> PathBuf {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    let base = format!("{}-{}", recipe.name, utc(seconds));
+    let base = format!("{}-{}", recipe.name, utc_now());
     let mut path = Path::new("runs").join(&base);
     let mut number = 2;
     while path.exists() {
@@ -201,6 +200,11 @@ fn default_folder(recipe: &Recipe) -> PathBuf {
         number += 1;
     }
     path
+}
+
+/// The time in UTC, as [`utc`] writes it.
+pub(super) fn utc_now() -> String {
+    utc(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()))
 }
 
 /// `20261122-103000` in UTC. Source: Howard Hinnant, "chrono-compatible low-level date algorithms".

@@ -154,15 +154,16 @@ pub(super) fn weights<S: Simd>(
     keep: &mut impl Keep<S>,
 ) {
     let (blocks, inputs, units) = (p.blocks as usize, p.inputs as usize, p.units as usize);
-    let by_rows = std::env::var("BY_ROWS").is_ok();
+    // Columns are what `dense` reads of the weights; but vectors and cache lines must not be cut.
+    let by_rows = part.feature_run(units) < LANES;
     let (rows, columns) =
         if by_rows { (part.features(inputs), 0..units) } else { (0..inputs, part.features(units)) };
     let mut scratch = take_scratch();
     panels(y_grad, units, blocks, columns.clone(), &mut scratch);
     let outer = Outer { x, inputs, panels: &scratch, images: blocks * LANES, columns, units };
-    let is_last = rows.end == inputs;
+    let has_biases = rows.end == inputs;
     outer.run(s, rows, p.weight as usize, keep);
-    if is_last {
+    if has_biases {
         outer.biases(s, p.bias as usize, keep);
     }
     give_scratch(scratch);
@@ -205,6 +206,23 @@ fn panels(y_grad: &[f32], features: usize, blocks: usize, units: Range<usize>, i
     }
 }
 
+/// A finished tile. Its vectors are kept one by one while the next tile is summed, so that the optimiser's divisions and
+/// roots overlap with multiply-adds.
+struct Made<const R: usize, const P: usize> {
+    sums: [[[f32; LANES]; P]; R],
+    row: usize,
+    panel: usize,
+    /// Vectors that are done with.
+    kept: usize,
+}
+
+impl<const R: usize, const P: usize> Made<R, P> {
+    /// Before the first tile.
+    fn nothing() -> Self {
+        Self { sums: [[[0.0; LANES]; P]; R], row: 0, panel: 0, kept: R * P }
+    }
+}
+
 impl Outer<'_> {
     /// Hands the gradients of the weights in `rows` to `keep`; the first row lies at word `first`.
     #[inline(always)]
@@ -215,16 +233,22 @@ impl Outer<'_> {
             ($($panels:literal: $($rows:literal)*;)*) => {{
                 $(while count - panel >= $panels {
                     let mut row = rows.start;
-                    $(while rows.end - row >= $rows {
-                        self.tile::<S, $rows, $panels>(s, row, panel, first, keep);
-                        row += $rows;
+                    $({
+                        let mut made = Made::<$rows, $panels>::nothing();
+                        while rows.end - row >= $rows {
+                            self.tile(s, row, panel, first, &mut made, keep);
+                            row += $rows;
+                        }
+                        while made.kept < $rows * $panels {
+                            self.keep_next(s, first, &mut made, keep);
+                        }
                     })*
                     panel += $panels;
                 })*
             }};
         }
         match S::REGISTERS {
-            32.. => strips!(4: 6 2 1; 2: 12 4 1; 1: 12 4 1;),
+            32.. => strips!(4: 4 1; 2: 8 2 1; 1: 16 4 1;),
             8.. => strips!(2: 2 1; 1: 6 2 1;),
             _ => strips!(1: 2 1;),
         }
@@ -237,6 +261,7 @@ impl Outer<'_> {
         row: usize,
         panel: usize,
         first: usize,
+        made: &mut Made<R, P>,
         keep: &mut impl Keep<S>,
     ) {
         let mut sums = [[s.splat(0.0); P]; R];
@@ -257,13 +282,35 @@ impl Outer<'_> {
                         sums[r][p] = s.fma(value, gradients[p], sums[r][p]);
                     }
                 }
+                if made.kept < R * P {
+                    self.keep_next(s, first, made, keep);
+                }
             }
         }
-        for (r, sums) in sums.into_iter().enumerate() {
-            for (p, sums) in sums.into_iter().enumerate() {
-                keep.keep(s, self.words(first + (row + r) * self.units, panel + p), sums);
+        while made.kept < R * P {
+            self.keep_next(s, first, made, keep);
+        }
+        for r in 0..R {
+            for p in 0..P {
+                s.store(&mut made.sums[r][p], sums[r][p]);
             }
         }
+        (made.row, made.panel, made.kept) = (row, panel, 0);
+    }
+
+    /// Hands the next vector of a tile to `keep`.
+    #[inline(always)]
+    fn keep_next<S: Simd, const R: usize, const P: usize>(
+        &self,
+        s: S,
+        first: usize,
+        made: &mut Made<R, P>,
+        keep: &mut impl Keep<S>,
+    ) {
+        let (r, p) = (made.kept / P, made.kept % P);
+        let words = self.words(first + (made.row + r) * self.units, made.panel + p);
+        keep.keep(s, words, s.load(&made.sums[r][p]));
+        made.kept += 1;
     }
 
     /// Hands the gradients of the biases, sums over images alone, to `keep`; those of all units begin at word `first`.

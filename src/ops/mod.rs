@@ -84,6 +84,9 @@ ops! {
     rmsprop::RmsProp,
     squared_norm::SquaredNorm,
     clip_norm::ClipNorm,
+    ceiling_fma::CeilingFma,
+    ceiling_copy::CeilingCopy,
+    ceiling_dispatch::CeilingDispatch,
     end_step::EndStep,
 }
 

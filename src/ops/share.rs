@@ -57,10 +57,23 @@ impl Part {
 
     /// This share of a layer's features; all of them in a part of blocks.
     pub fn features(&self, features: usize) -> Range<usize> {
-        match *self {
+        match self {
             Self::Blocks(_) => 0..features,
-            Self::Share { of, .. } => self.items(features, feature_run(features, of)),
+            Self::Share { .. } => self.items(features, self.feature_run(features)),
         }
+    }
+
+    /// The largest run of features (a power of two up to 16) in which shares of a layer's features differ little. Every op
+    /// whose shares are features divides by it, so that a thread owns the same features, weights, gradients and moments all
+    /// the time; runs of 16 keep vectors and cache lines whole.
+    pub fn feature_run(&self, features: usize) -> usize {
+        let of = match *self {
+            Self::Blocks(_) => 1,
+            Self::Share { of, .. } => of,
+        };
+        let largest_share = |run: usize| features.div_ceil(run).div_ceil(of) * run;
+        let fair = |run: &usize| largest_share(*run) * of * 10 <= features * 11;
+        [16, 8, 4, 2].into_iter().find(fair).unwrap_or(1)
     }
 
     /// The items of a call that is split by blocks of `each` items.
@@ -81,15 +94,6 @@ impl Part {
             }
         }
     }
-}
-
-/// The largest run of features (a power of two up to 16) with which `of` shares of `features` differ little. Every op
-/// whose shares are features of a layer asks here, so that a thread owns the same features, weights, gradients and
-/// moments all the time; runs of 16 keep vectors and cache lines whole.
-pub fn feature_run(features: usize, of: usize) -> usize {
-    let largest_share = |run: usize| features.div_ceil(run).div_ceil(of) * run;
-    let fair = |run: &usize| largest_share(*run) * of * 10 <= features * 11;
-    [16, 8, 4, 2].into_iter().find(fair).unwrap_or(1)
 }
 
 /// A buffer that several threads work on.

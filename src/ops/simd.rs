@@ -11,6 +11,8 @@ use super::LANES;
 pub trait Simd: Copy + Send + Sync {
     /// Sixteen numbers.
     type V: Copy;
+    /// Vectors that fit the processor's registers: the limit of a register tile.
+    const REGISTERS: usize;
     /// Vectors that the registers hold as accumulators, with room left for operands.
     const ACCUMULATORS: usize;
     /// All lanes `x`.
@@ -19,6 +21,26 @@ pub trait Simd: Copy + Send + Sync {
     fn load(self, from: &[f32]) -> Self::V;
     /// Puts the lanes into the first 16 numbers of `to`.
     fn store(self, to: &mut [f32], v: Self::V);
+    /// The numbers of `from` (at most 16), then zeros.
+    #[inline(always)]
+    fn load_part(self, from: &[f32]) -> Self::V {
+        if from.len() == LANES {
+            return self.load(from);
+        }
+        let mut lanes = [0.0; LANES];
+        lanes[..from.len()].copy_from_slice(from);
+        self.load(&lanes)
+    }
+    /// Fills `to` (at most 16 numbers) with the first lanes.
+    #[inline(always)]
+    fn store_part(self, to: &mut [f32], v: Self::V) {
+        if to.len() == LANES {
+            return self.store(to, v);
+        }
+        let mut lanes = [0.0; LANES];
+        self.store(&mut lanes, v);
+        to.copy_from_slice(&lanes[..to.len()]);
+    }
     /// a + b
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// a - b
@@ -147,6 +169,7 @@ fn lanes(f: impl Fn(usize) -> f32) -> [f32; LANES] {
 
 impl Simd for Plain {
     type V = [f32; LANES];
+    const REGISTERS: usize = if cfg!(target_arch = "aarch64") { 8 } else { 4 };
     const ACCUMULATORS: usize = 6;
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
@@ -261,6 +284,7 @@ mod x86 {
 
     impl Simd for Avx512 {
         type V = __m512;
+        const REGISTERS: usize = 32;
         const ACCUMULATORS: usize = 27;
         #[inline(always)]
         fn splat(self, x: f32) -> __m512 {
@@ -278,6 +302,22 @@ mod x86 {
             let to = &mut to[..LANES];
             // SAFETY: 16 numbers, checked above.
             unsafe { _mm512_storeu_ps(to.as_mut_ptr(), v) }
+        }
+        #[inline(always)]
+        fn load_part(self, from: &[f32]) -> __m512 {
+            if from.len() == LANES {
+                return self.load(from);
+            }
+            // SAFETY: lanes past the end of `from` are not touched.
+            unsafe { _mm512_maskz_loadu_ps(first_lanes(from.len()), from.as_ptr()) }
+        }
+        #[inline(always)]
+        fn store_part(self, to: &mut [f32], v: __m512) {
+            if to.len() == LANES {
+                return self.store(to, v);
+            }
+            // SAFETY: lanes past the end of `to` are not touched.
+            unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first_lanes(to.len()), v) }
         }
         method!(add(a, b) _mm512_add_ps(a, b));
         method!(sub(a, b) _mm512_sub_ps(a, b));
@@ -297,6 +337,13 @@ mod x86 {
             // SAFETY: as above.
             unsafe { sum256(_mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a))) }
         }
+    }
+
+    /// The mask of the first `count` lanes.
+    #[inline(always)]
+    fn first_lanes(count: usize) -> __mmask16 {
+        debug_assert!(count <= LANES);
+        ((1_u32 << count) - 1) as __mmask16
     }
 
     /// Adds eight lanes pairwise: 4, 2, 1 apart, as `Plain` does.
@@ -327,6 +374,7 @@ mod x86 {
 
     impl Simd for Avx2 {
         type V = [__m256; 2];
+        const REGISTERS: usize = 8;
         const ACCUMULATORS: usize = 6;
         #[inline(always)]
         fn splat(self, x: f32) -> Self::V {

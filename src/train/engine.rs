@@ -146,10 +146,26 @@ impl Engine {
         data: &DeviceData,
         device: &Device,
     ) -> Result<Self> {
+        Self::with_plan(recipe, layers, classes, transform, data, device, |_| {})
+    }
+
+    /// The same with whatever `add` does to the plan, such as further programs.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn with_plan(
+        recipe: &Recipe,
+        layers: &[ResolvedLayer],
+        classes: usize,
+        transform: PixelTransform,
+        data: &DeviceData,
+        device: &Device,
+        add: impl FnOnce(&mut Network),
+    ) -> Result<Self> {
         let rows = data.count();
         let batch_size = recipe.training.batch_size.min(data.train.max(1));
         let evaluation_batch_size = EVALUATION_BATCH.max(batch_size.min(4 * EVALUATION_BATCH)).min(rows);
-        let network = network::build(&Description {
+        let mut network = network::build(&Description {
             layers,
             input: data.shape(),
             classes,
@@ -164,6 +180,7 @@ impl Engine {
             fuse_updates: true,
             target: device.target(),
         });
+        add(&mut network);
         let mut backend = device.open(&network.plan)?;
         backend.write(network.images, 0, &data.words)?;
         backend.write(network.labels, 0, &data.labels)?;
@@ -173,6 +190,11 @@ impl Engine {
     /// What runs it.
     pub fn device(&self) -> &DeviceInfo {
         self.backend.device()
+    }
+
+    /// The backend, for programs of one's own.
+    pub fn backend(&mut self) -> &mut dyn Backend {
+        self.backend.as_mut()
     }
 
     /// Images of a training step.

@@ -192,7 +192,8 @@ impl Adapter {
         }
         let request = self.adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("gpu-mnist"),
-            required_features: wgpu::Features::empty(),
+            // For `bench`; costs nothing where no pass is timed.
+            required_features: self.adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
             required_limits,
             ..Default::default()
         });

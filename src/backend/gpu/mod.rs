@@ -5,10 +5,11 @@
 
 pub mod adapter;
 mod pipeline;
+mod timing;
 mod transfer;
 mod wait;
 
-use super::{Backend, DeviceInfo};
+use super::{Backend, Clock, DeviceInfo};
 use crate::error::Error;
 use crate::ops::DeviceClass;
 use crate::plan::{BufferId, Plan, ProgramId, Reuse, Slots};
@@ -16,6 +17,8 @@ use adapter::Adapter;
 use anyhow::{Result, bail};
 use pipeline::Pipelines;
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+use timing::Timer;
 use wait::Health;
 
 pub use adapter::{Api, Selection};
@@ -46,6 +49,7 @@ pub struct Gpu {
     pipelines: Pipelines,
     programs: Vec<Vec<Dispatch>>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
+    timer: Option<Timer>,
 }
 
 impl Gpu {
@@ -65,6 +69,7 @@ impl Gpu {
         let programs = health.scoped(&device, "binding the buffers", || {
             bind(&device, &queue, plan, &slots, &buffers, &pipelines, class)
         })?;
+        let timer = Timer::new(&device, &queue);
         Ok(Self {
             info: adapter.info().clone(),
             device,
@@ -75,6 +80,7 @@ impl Gpu {
             pipelines,
             programs,
             in_flight: VecDeque::new(),
+            timer,
         })
     }
 
@@ -82,10 +88,13 @@ impl Gpu {
         &self.buffers[self.slot_of[id.0]]
     }
 
-    fn submit(&mut self, program: ProgramId, times: usize) -> Result<()> {
+    /// Records a program `times` times in one pass and submits it.
+    fn submit(&mut self, program: ProgramId, times: usize, timed: bool) -> Result<()> {
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            let timestamp_writes = self.timer.as_ref().filter(|_| timed).map(Timer::writes);
+            let mut pass =
+                encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
             for _ in 0..times {
                 for dispatch in &self.programs[program.0] {
                     pass.set_pipeline(self.pipelines.get(dispatch.pipeline));
@@ -125,7 +134,7 @@ impl Backend for Gpu {
         while left > 0 {
             // The rest rides along rather than in a small submission of its own.
             let steps = if left < 2 * STEPS_PER_SUBMISSION { left } else { STEPS_PER_SUBMISSION };
-            self.submit(program, steps)?;
+            self.submit(program, steps, false)?;
             left -= steps;
         }
         Ok(())
@@ -134,6 +143,26 @@ impl Backend for Gpu {
     fn wait(&mut self) -> Result<()> {
         self.in_flight.clear();
         self.health.wait(&self.device, None)
+    }
+
+    fn time(&mut self, program: ProgramId, times: usize) -> Result<Duration> {
+        self.wait()?;
+        let start = Instant::now();
+        self.submit(program, times, true)?;
+        self.wait()?;
+        let wall = start.elapsed();
+        if let Some(timer) = &self.timer {
+            if let Some(time) = timer.read(&self.device, &self.queue, &self.health)? {
+                return Ok(time);
+            }
+            // A driver that writes no timestamps now will not do so later.
+            self.timer = None;
+        }
+        Ok(wall)
+    }
+
+    fn clock(&self) -> Clock {
+        if self.timer.is_some() { Clock::Device } else { Clock::Wall }
     }
 }
 
