@@ -1,8 +1,10 @@
 //! Every op on every backend against the f64 reference: hostile shapes, outputs filled with noise, untouched words.
 
+mod common;
+
+use common::any_adapter;
 use gpu_mnist::backend::Backend;
 use gpu_mnist::backend::cpu::Cpu;
-use gpu_mnist::backend::gpu::adapter::{self, Api, Selection};
 use gpu_mnist::backend::gpu::{Checks, Gpu};
 use gpu_mnist::verify::ops;
 
@@ -16,23 +18,6 @@ fn check_all(backend: &mut dyn Backend, cases: &[ops::PlacedCase]) {
         }
     }
     assert!(failures.is_empty(), "{} cases differ:\n{}", failures.len(), failures.join("\n"));
-}
-
-/// The adapter under test, or `None` where there is none and none is required.
-fn any_adapter() -> Option<adapter::Adapter> {
-    let api = match std::env::var("GPU_MNIST_BACKEND").as_deref() {
-        Ok("gl") => Api::Gl,
-        Ok("vulkan") => Api::Vulkan,
-        _ => Api::Any,
-    };
-    match adapter::choose(&Selection { api, adapter: None }) {
-        Ok(adapter) => Some(adapter),
-        Err(error) if std::env::var("GPU_MNIST_GPU").as_deref() == Ok("require") => panic!("{error}"),
-        Err(error) => {
-            println!("SKIPPED, no GPU: {error}");
-            None
-        }
-    }
 }
 
 #[test]

@@ -2,4 +2,5 @@
 
 pub mod compare;
 pub mod ops;
+pub mod reference;
 pub mod steps;
