@@ -167,7 +167,7 @@ impl Layer for Conv2d {
         let partials = e.scratch("partials", slices as usize * len);
         e.call(&Conv2dWeightGrad, &weight_grad, &[x.buffer, y_grad, partials]);
         // The bias follows the weights in the partial sums, and in the parameters.
-        let sum = sum_partials::Params { slices, len: len as u32, target: e.offset("weight") };
+        let sum = sum_partials::Params { slices, len: len as u32, first_sum: e.offset("weight") };
         e.call_later(&SumPartials, &sum, &[partials, e.shared.gradients]);
         wants.then(|| {
             let x_grad = e.gradient_of(x);

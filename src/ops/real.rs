@@ -34,7 +34,7 @@ pub trait Real:
     fn tanh(self) -> Self;
     /// e to the power of `self`, less one, without cancellation near zero.
     fn exp_m1(self) -> Self;
-    /// `self * a + b`, rounded once.
+    /// `self * a + b`; rounded once where the program is compiled for processors that do so, for elsewhere that is a slow call.
     fn mul_add(self, a: Self, b: Self) -> Self;
     /// The larger; `other` where `self` is NaN.
     fn max(self, other: Self) -> Self;
@@ -77,7 +77,11 @@ macro_rules! real {
             }
             #[inline(always)]
             fn mul_add(self, a: Self, b: Self) -> Self {
-                $t::mul_add(self, a, b)
+                if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
+                    $t::mul_add(self, a, b)
+                } else {
+                    self * a + b
+                }
             }
             #[inline(always)]
             fn max(self, other: Self) -> Self {
