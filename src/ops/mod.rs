@@ -3,7 +3,7 @@
 //! An op is a unit type that implements [`Formula`]: its parameters (one struct shared with the
 //! shader), what it binds, its cost, its test cases, and up to three implementations:
 //! - [`Formula::reference`]: the formula as plain loops over any [`Real`]. In f64 it is the truth, in
-//!   [`Tracked`](tracked::Tracked) it yields the error that f32 may have, in f32 it is the CPU backend until
+//!   [`Tracked`] it yields the error that f32 may have, in f32 it is the CPU backend until
 //!   something faster exists.
 //! - [`Formula::cpu`]: a fast f32 version, where measurement says that it matters.
 //! - the WGSL kernel, with constants chosen by a fixed table from the device's class.
@@ -154,7 +154,7 @@ pub const fn update_words(name: &'static str) -> Binding {
 /// A field of a parameter struct: name and element, in memory order, four bytes each.
 pub type Field = (&'static str, Element);
 
-/// Parameter structs, made by [`params!`].
+/// Parameter structs, made by `params!`.
 pub trait Params: Pod {
     /// The fields in memory order.
     const FIELDS: &'static [Field];
