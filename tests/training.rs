@@ -427,7 +427,6 @@ const BASES: &[Base] = &[
             "training.early_stopping.patience=1",
             "training.early_stopping.min_delta=0.5",
             "training.early_stopping.restore_best=false",
-            "layers.0.units=17",
             "schedule.warmup_steps=3",
             "layers.0.units=15",
         ],
