@@ -32,6 +32,7 @@ pub mod error;
 pub mod layers;
 pub mod ops;
 pub mod plan;
+pub mod predict;
 pub mod recipe;
 pub mod report;
 pub mod rng;

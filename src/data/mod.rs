@@ -201,7 +201,7 @@ impl DataSet {
 
 /// Opens a file and gives its length in bytes. Pipes and devices have no length and no end: they are refused
 /// before they are opened, since opening a pipe can wait for ever.
-fn open_regular(path: &Path) -> Result<(File, u64)> {
+pub(crate) fn open_regular(path: &Path) -> Result<(File, u64)> {
     let unreadable = |error: &std::io::Error| {
         Error::BadFile(format!("{}: cannot be read ({error}); check the path and its rights", path.display()))
     };
