@@ -11,6 +11,9 @@
 //!   name in `shaders/`.
 //! - [`backend`]: interpreters of plans: [`backend::cpu`] and [`backend::gpu`].
 //! - [`train`]: the loop, evaluation, events, the model file, checkpoints, the run folder.
+//! - [`report`]: pictures, tables and pages of runs; TensorBoard files.
+//! - [`predict`]: from a photo to the form of the data.
+//! - [`bench`]: a device's ceilings, ops, steps, and the time to an accuracy.
 //! - [`verify`]: comparing backends with the f64 reference, op by op and step by step.
 //! - [`cli`]: flags in, library calls, printing.
 //! - [`rng`] and [`error`] serve them all: the one source of randomness, and failures by exit code.
