@@ -141,7 +141,7 @@ fn a_run_that_is_interrupted_and_taken_up_again_ends_with_the_same_bytes() {
         "--limit",
         "9000",
         "--epochs",
-        "30",
+        "80",
         "--optimizer",
         "sgd",
         "--set",
