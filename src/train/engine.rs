@@ -129,7 +129,7 @@ pub struct Engine {
     batch_size: usize,
     evaluation_batch_size: usize,
     rows: usize,
-    /// Losses of a step are sums over its images.
+    /// The learning rates that the device holds, so that equal ones are not sent again.
     schedule: Vec<f32>,
 }
 
