@@ -13,7 +13,7 @@
 //! - [`train`]: the loop, evaluation, events, the model file, checkpoints, the run folder.
 //! - [`report`]: pictures, tables and pages of runs; TensorBoard files.
 //! - [`predict`]: from a photo to the form of the data.
-//! - [`bench`]: a device's ceilings, ops, steps, and the time to an accuracy.
+//! - [`mod@bench`]: a device's ceilings, ops, steps, and the time to an accuracy.
 //! - [`verify`]: comparing backends with the f64 reference, op by op and step by step.
 //! - [`cli`]: flags in, library calls, printing.
 //! - [`rng`] and [`error`] serve them all: the one source of randomness, and failures by exit code.
