@@ -55,7 +55,7 @@ impl Evaluate {
 }
 
 /// Whether the model can see these images.
-fn check_fit(model: &Model, data: &DataSet) -> Result<()> {
+pub(super) fn check_fit(model: &Model, data: &DataSet) -> Result<()> {
     let images = &data.test.images;
     if (images.height, images.width) != (model.input.height, model.input.width) {
         bail!(Error::BadFile(format!(

@@ -2,6 +2,7 @@
 
 use super::args::{DataArgs, DeviceArgs, RecipeArgs};
 use super::console::Console;
+use super::serve::Page;
 use super::signals;
 use crate::data::DataSet;
 use crate::error::Error;
@@ -18,6 +19,9 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Steps between points of the loss on the page, where `--log-every` does not say.
+const STEPS_ON_PAGE: usize = 20;
 
 /// Flags of `train`.
 #[derive(Args)]
@@ -55,6 +59,9 @@ pub(super) struct Train {
     /// A checkpoint after so many seconds within an epoch
     #[arg(long, value_name = "S", default_value_t = 60.0)]
     checkpoint_seconds: f64,
+    /// Show the curves on a local page while it trains, and draw on it when it has; Ctrl-C ends the page
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = crate::serve::PORT)]
+    serve: Option<u16>,
     /// Print each value of the recipe and where it comes from, and do nothing
     #[arg(long)]
     print_config: bool,
@@ -85,6 +92,7 @@ impl Train {
             return super::print(&self.recipe.load()?.print_config()?);
         }
         let stop = signals::stop_flag()?;
+        let page = self.serve.map(Page::bind).transpose()?;
         let mut console = Console::new(self.json, self.quiet);
         // Searching for adapters takes as long as reading data: do both at once.
         let (device, start) = std::thread::scope(|scope| {
@@ -104,6 +112,10 @@ impl Train {
         if self.verbose {
             console.say(&start.recipe.to_toml()?);
         }
+        let page = page.map(|page| page.show(start.folder.path(), &stop)).transpose()?;
+        if let Some(page) = &page {
+            console.say(&format!("the run is on {}", page.url));
+        }
         let outcome = run(
             Job {
                 recipe: &start.recipe,
@@ -113,14 +125,23 @@ impl Train {
                 initial: start.initial,
                 checkpoint: start.checkpoint,
                 folder: Some(&start.folder),
-                log_every: self.log_every,
+                log_every: self.log_every(),
                 checkpoint_steps: self.checkpoint_steps,
                 checkpoint_seconds: self.checkpoint_seconds,
                 stop: &stop,
             },
             &mut console,
         )?;
+        if let Some(page) = page {
+            console.say(&format!("draw on {}; Ctrl-C ends it", page.url));
+            page.wait()?;
+        }
         self.judge(&outcome)
+    }
+
+    /// A page wants to see something move.
+    fn log_every(&self) -> usize {
+        if self.serve.is_some() && self.log_every == 0 { STEPS_ON_PAGE } else { self.log_every }
     }
 
     fn load_data(&self) -> Result<DataSet> {
