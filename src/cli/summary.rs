@@ -77,6 +77,7 @@ impl Summary {
             images: rows,
             rows,
             transform: crate::data::PixelTransform { mean: 0.0, divisor: 255.0, l2_columns: false },
+            augment: &recipe.augment,
             loss: recipe.training.loss,
             optimizer: &recipe.optimizer,
             clip_norm: recipe.training.clip_norm,

@@ -66,6 +66,7 @@ impl Verify {
             images: IMAGES,
             rows: IMAGES,
             transform,
+            augment: &recipe.augment,
             loss: recipe.training.loss,
             optimizer: &recipe.optimizer,
             clip_norm: recipe.training.clip_norm,

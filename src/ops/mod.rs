@@ -58,6 +58,7 @@ macro_rules! ops {
 
 ops! {
     gather::Gather,
+    gather_augmented::GatherAugmented,
     dense::Dense,
     dense_input_grad::DenseInputGrad,
     dense_weight_grad::DenseWeightGrad,

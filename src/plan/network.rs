@@ -8,7 +8,7 @@ use crate::layers::activation::ActivationLayer;
 use crate::layers::{Layer, LayerConfig, ParameterSpec, ResolvedLayer, Shape};
 use crate::ops::activation::Activation;
 use crate::ops::{self, DeviceClass, LANES, blocks, control};
-use crate::recipe::{Optimizer, Reduction};
+use crate::recipe::{Augment, Optimizer, Reduction};
 
 /// What the plan will run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Description<'a> {
     pub rows: usize,
     /// From bytes to numbers.
     pub transform: PixelTransform,
+    /// How training images are changed.
+    pub augment: &'a Augment,
     /// The reduction of the loss.
     pub loss: Reduction,
     /// The optimiser.
@@ -272,7 +274,7 @@ impl Builder<'_> {
     fn train(&mut self, program: ProgramId, feed: &Feed) -> Vec<(String, Tensor)> {
         let blocks = blocks(self.d.batch_size);
         let mut later = Vec::new();
-        let x = self.gather(program, feed, blocks);
+        let x = self.gather(program, feed, Mode::Train, blocks);
         let mut traces: Vec<Trace> = Vec::new();
         let mut tensor = x;
         for unit in self.units {
@@ -302,7 +304,7 @@ impl Builder<'_> {
     fn evaluate(&mut self, program: ProgramId, feed: &Feed) -> BufferId {
         let blocks = blocks(self.d.evaluation_batch_size);
         let mut later = Vec::new();
-        let mut tensor = self.gather(program, feed, blocks);
+        let mut tensor = self.gather(program, feed, Mode::Evaluate, blocks);
         for unit in self.units {
             let mut emitter = self.emitter(unit, program, feed, Mode::Evaluate, blocks, &mut later);
             tensor = unit.layer.forward(&mut emitter, tensor).y;
@@ -338,10 +340,18 @@ impl Builder<'_> {
         }
     }
 
-    fn gather(&mut self, program: ProgramId, feed: &Feed, blocks: usize) -> Tensor {
+    fn gather(&mut self, program: ProgramId, feed: &Feed, mode: Mode, blocks: usize) -> Tensor {
         let shape = self.d.input;
         let words = blocks * shape.features() * LANES;
         let buffer = self.plan.buffer("x", words, Lifetime::Step);
+        let buffers = [self.images, feed.order, feed.control, buffer];
+        let tensor = Tensor { buffer, shape, activation: Activation::Linear };
+        if mode == Mode::Train && !self.d.augment.is_off() {
+            let size = (shape.height, shape.width);
+            let params = super::augment::params(self.d.augment, &self.d.transform, blocks, size);
+            self.plan.call(program, "data", &ops::gather_augmented::GatherAugmented, &params, &buffers);
+            return tensor;
+        }
         let params = ops::gather::Params {
             blocks: blocks as u32,
             height: shape.height as u32,
@@ -350,9 +360,8 @@ impl Builder<'_> {
             mean: self.d.transform.mean,
             divisor: self.d.transform.divisor,
         };
-        let buffers = [self.images, feed.order, feed.control, buffer];
         self.plan.call(program, "data", &ops::gather::Gather, &params, &buffers);
-        Tensor { buffer, shape, activation: Activation::Linear }
+        tensor
     }
 
     /// Returns the gradient with respect to the logits.

@@ -174,6 +174,7 @@ impl Engine {
             images: rows,
             rows,
             transform,
+            augment: &recipe.augment,
             loss: recipe.training.loss,
             optimizer: &recipe.optimizer,
             clip_norm: recipe.training.clip_norm,
