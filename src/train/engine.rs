@@ -188,6 +188,21 @@ impl Engine {
         Ok(Self { network, backend, batch_size, evaluation_batch_size, rows, schedule: Vec::new() })
     }
 
+    /// Puts other images in place of those it was opened with.
+    ///
+    /// # Errors
+    /// When the device fails.
+    ///
+    /// # Panics
+    /// If they are not as many, or not of the same size.
+    pub fn set_images(&mut self, data: &DeviceData) -> Result<()> {
+        assert_eq!(
+            (data.words.len(), data.count()),
+            (self.network.plan.words(self.network.images), self.rows)
+        );
+        self.backend.write(self.network.images, 0, &data.words)
+    }
+
     /// What runs it.
     pub fn device(&self) -> &DeviceInfo {
         self.backend.device()

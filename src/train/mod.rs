@@ -7,6 +7,7 @@
 pub mod atomic;
 pub mod augmented;
 pub mod engine;
+pub mod ensemble;
 pub mod evaluation;
 pub mod event;
 pub mod folder;
