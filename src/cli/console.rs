@@ -30,6 +30,14 @@ impl Console {
         Self { json, quiet, bar, last_line: Instant::now() }
     }
 
+    /// Takes the bar away until the next tick.
+    pub(super) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+            bar.reset();
+        }
+    }
+
     /// A line for people, on stderr.
     pub(super) fn say(&self, line: &str) {
         if self.quiet {

@@ -8,9 +8,12 @@ mod console;
 mod devices;
 mod evaluate;
 mod predict;
+mod reproduce;
 mod signals;
 mod summary;
+mod sweep;
 mod train;
+mod trials;
 mod verify;
 
 use crate::error::exit_code;
@@ -56,6 +59,10 @@ enum Command {
     Bench(Box<bench::Bench>),
     /// Every adapter, and which one `auto` takes
     Devices(devices::Devices),
+    /// Train a grid of settings and seeds, or a part of one
+    Sweep(Box<sweep::Sweep>),
+    /// Train what was published, and print it beside what was obtained
+    Reproduce(Box<reproduce::Reproduce>),
 }
 
 /// Parses the command line, runs the command, and reports errors.
@@ -69,6 +76,8 @@ pub fn main() -> ExitCode {
         Command::Verify(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Devices(command) => command.run(),
+        Command::Sweep(command) => command.run(),
+        Command::Reproduce(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
