@@ -10,7 +10,7 @@ use crate::data::{DataSet, validation_cut};
 use crate::error::Error;
 use crate::layers;
 use crate::plan::optimizer::corrected_rate;
-use crate::recipe::{Monitor, Recipe, Reduction, Validation};
+use crate::recipe::{Monitor, Recipe, Validation};
 use crate::rng::{Purpose, Stream};
 use anyhow::{Result, bail};
 use std::ops::Range;
@@ -302,10 +302,7 @@ impl<'a> Loop<'a> {
     fn reduced(&self, summed: f32, step: usize) -> f64 {
         let batch = self.engine.batch_size();
         let images = batch.min(self.rows - (step * batch).min(self.rows - 1));
-        match self.job.recipe.training.loss {
-            Reduction::Sum => f64::from(summed),
-            Reduction::Mean => f64::from(summed) / images as f64,
-        }
+        f64::from(summed) / self.job.recipe.training.loss.divisor(images, batch) as f64
     }
 
     /// Ends training where a loss, or anything else that the network keeps, is not finite.
