@@ -5,8 +5,23 @@
 mod common;
 
 use common::any_adapter;
+use gpu_mnist::backend::device::Device;
+use gpu_mnist::backend::gpu::Checks;
+use gpu_mnist::data::DataSet;
+use gpu_mnist::recipe::Recipe;
+use gpu_mnist::train::event::{Event, Observer};
+use gpu_mnist::train::run::{Job, run};
 use std::collections::BTreeSet;
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
+
+struct Quiet;
+
+impl Observer for Quiet {
+    fn event(&mut self, _: &Event) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
 
 /// Trains and returns the `weights_sha256` of the result.
 fn weights(recipe: &[&str], device: &[&str], variables: &[(&str, &str)]) -> String {
@@ -80,6 +95,39 @@ fn the_cpu_repeats_itself_on_any_number_of_threads() {
 #[test]
 fn the_gpu_repeats_itself_on_any_number_of_driver_threads() {
     on_the_gpu(&SMALL[..2], 2);
+}
+
+/// Bounds checks change no result, and training runs with them too.
+#[test]
+fn checked_and_unchecked_kernels_train_to_the_same_bits() {
+    let mut data = DataSet::embedded().unwrap();
+    data.limit(320).unwrap();
+    let mut recipe = Recipe::preset("cnn-16-36").unwrap();
+    for change in ["layers.0.filters=3", "layers.2.filters=5", "training.epochs=1", "training.batch_size=48"]
+    {
+        recipe.apply_set(change).unwrap();
+    }
+    let train = |checks| {
+        let device = Device::Gpu { adapter: Box::new(any_adapter()?), checks };
+        let stop = AtomicBool::new(false);
+        let job = Job {
+            recipe: &recipe,
+            data: &data,
+            device: &device,
+            seed: 4,
+            initial: None,
+            checkpoint: None,
+            folder: None,
+            log_every: 0,
+            checkpoint_steps: 0,
+            checkpoint_seconds: f64::INFINITY,
+            stop: &stop,
+        };
+        Some(run(job, &mut Quiet).unwrap().summary.weights_sha256)
+    };
+    let (unchecked, checked) = (train(Checks::Off), train(Checks::On));
+    println!("{unchecked:?}");
+    assert_eq!(unchecked, checked);
 }
 
 #[test]

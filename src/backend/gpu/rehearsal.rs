@@ -110,8 +110,8 @@ pub(super) fn submit_endless_work(device: &wgpu::Device, queue: &wgpu::Queue) ->
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         pass.set_pipeline(&pipeline);
         pass.set_bind_group(0, &bind_group, &[]);
-        // Again and again, should one be over soon.
-        (0..64).for_each(|_| pass.dispatch_workgroups(1, 1, 1));
+        // Many, since lavapipe ends a loop after 65,535 turns.
+        (0..64).for_each(|_| pass.dispatch_workgroups(65_535, 1, 1));
     }
     queue.submit([encoder.finish()])
 }

@@ -101,9 +101,11 @@ impl Health {
         let start = Instant::now();
         loop {
             let turn = wgpu::PollType::Wait { submission_index: submission.clone(), timeout: Some(TURN) };
-            CATCHING.set(true);
-            let polled = catch_unwind(AssertUnwindSafe(|| device.poll(turn)));
-            CATCHING.set(false);
+            let polled = poll(device, turn);
+            if self.check().is_err() {
+                // That the device is lost is told when all that it was given is over; other errors may be consequences.
+                let _ = poll(device, wgpu::PollType::Wait { submission_index: None, timeout: Some(TURN) });
+            }
             self.check()?;
             match polled {
                 Ok(Ok(_)) => return Ok(()),
@@ -120,6 +122,17 @@ impl Health {
             }
         }
     }
+}
+
+/// Polls; a panic is an error like others.
+fn poll(
+    device: &wgpu::Device,
+    turn: wgpu::PollType,
+) -> std::thread::Result<Result<wgpu::PollStatus, wgpu::PollError>> {
+    CATCHING.set(true);
+    let polled = catch_unwind(AssertUnwindSafe(|| device.poll(turn)));
+    CATCHING.set(false);
+    polled
 }
 
 /// Keeps panics that are caught here from being printed as if the program had failed in a way that it does not know.
