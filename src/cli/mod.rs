@@ -26,7 +26,7 @@ Exit codes:
   0    well
   1    failed otherwise
   2    wrong usage
-  3    no usable device
+  3    no usable device: none found, too small, refused, lost or hanging
   4    bad data, model or recipe file
   5    diverged (NaN or infinite loss)
   6    a threshold not met (--min-accuracy, verify)
@@ -67,6 +67,7 @@ enum Command {
 
 /// Parses the command line, runs the command, and reports errors.
 pub fn main() -> ExitCode {
+    quieten_drivers();
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Train(command) => command.run(),
@@ -87,6 +88,15 @@ pub fn main() -> ExitCode {
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::from(exit_code(&error))
         }
+    }
+}
+
+/// Mesa's OpenGL asks for a desktop's folder for sockets, which nothing here uses, and complains on stderr where it is not set,
+/// as on servers and in containers. Any folder will do.
+fn quieten_drivers() {
+    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: the first thing that `main` does, so there is no other thread that could read the environment.
+        unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
     }
 }
 

@@ -85,6 +85,7 @@ ops! {
     rmsprop::RmsProp,
     squared_norm::SquaredNorm,
     clip_norm::ClipNorm,
+    find_not_finite::FindNotFinite,
     ceiling_fma::CeilingFma,
     ceiling_copy::CeilingCopy,
     ceiling_dispatch::CeilingDispatch,
