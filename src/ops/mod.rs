@@ -84,6 +84,8 @@ ops! {
     rmsprop::RmsProp,
     squared_norm::SquaredNorm,
     clip_norm::ClipNorm,
+    tensor_moments::TensorMoments,
+    count_bins::CountBins,
     ceiling_fma::CeilingFma,
     ceiling_copy::CeilingCopy,
     ceiling_dispatch::CeilingDispatch,

@@ -146,10 +146,10 @@ impl Engine {
         data: &DeviceData,
         device: &Device,
     ) -> Result<Self> {
-        Self::with_plan(recipe, layers, classes, transform, data, device, |_| {})
+        Self::with_plan(recipe, layers, classes, transform, data, device, |_, _| {})
     }
 
-    /// The same with whatever `add` does to the plan, such as further programs.
+    /// The same with whatever `add` does to the plan, such as further programs; it is told what the plan was made from.
     ///
     /// # Errors
     /// As [`Engine::new`].
@@ -160,12 +160,12 @@ impl Engine {
         transform: PixelTransform,
         data: &DeviceData,
         device: &Device,
-        add: impl FnOnce(&mut Network),
+        add: impl FnOnce(&mut Network, &Description<'_>),
     ) -> Result<Self> {
         let rows = data.count();
         let batch_size = recipe.training.batch_size.min(data.train.max(1));
         let evaluation_batch_size = EVALUATION_BATCH.max(batch_size.min(4 * EVALUATION_BATCH)).min(rows);
-        let mut network = network::build(&Description {
+        let description = Description {
             layers,
             input: data.shape(),
             classes,
@@ -179,8 +179,9 @@ impl Engine {
             clip_norm: recipe.training.clip_norm,
             fuse_updates: true,
             target: device.target(),
-        });
-        add(&mut network);
+        };
+        let mut network = network::build(&description);
+        add(&mut network, &description);
         let mut backend = device.open(&network.plan)?;
         backend.write(network.images, 0, &data.words)?;
         backend.write(network.labels, 0, &data.labels)?;

@@ -2,13 +2,18 @@
 //!
 //! The way down: [`run`] is the loop over epochs; [`engine`] holds a plan and the backend that runs it; [`state`] is everything
 //! that changes, and what a checkpoint holds; [`folder`] is the run folder; [`model`] the model file.
+//! What there is to see of a run: [`histograms`] of everything in it, its worst [`mistakes`], and the [`record`] that
+//! [`crate::report`] draws.
 
 pub mod atomic;
 pub mod engine;
 pub mod evaluation;
 pub mod event;
 pub mod folder;
+pub mod histograms;
+pub mod mistakes;
 pub mod model;
+pub mod record;
 pub mod run;
 pub mod state;
 pub mod tensors;
