@@ -92,7 +92,7 @@ fn a_run_that_is_not_finished_has_a_report_of_what_there_is() {
     }
     succeeds(&["report", run.to_str().unwrap()]);
     let page = std::fs::read_to_string(run.join("report.html")).unwrap();
-    assert!(page.contains("not finished; 3 epochs are done") && page.contains("Activations"));
+    assert!(page.contains("not finished; 3 epochs are done") && page.contains("What layers put out"));
     assert!(!page.contains("Confusion"));
     std::fs::write(run.join("history.csv"), "epoch,accuracy\n1,many\n").unwrap();
     let output = gpu_mnist(&["report", run.to_str().unwrap()]);

@@ -1,7 +1,8 @@
 //! `report`
 
 use crate::report::run::{compare, compared_history, save};
-use crate::train::{atomic, record};
+use crate::train::atomic;
+use crate::train::record::{self, Against};
 use anyhow::Result;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -43,7 +44,11 @@ impl Report {
 
 /// The page of several runs, and beside it their curves as pictures.
 fn several(paths: &[PathBuf], page: &Path) -> Result<Vec<PathBuf>> {
-    let runs = paths.iter().map(|path| record::read(path)).collect::<Result<Vec<_>>>()?;
+    let read = |against| paths.iter().map(|path| record::read(path, against)).collect::<Result<Vec<_>>>();
+    let mut runs = read(Against::WhatFits)?;
+    if runs.iter().any(|run| run.x_label != runs[0].x_label) {
+        runs = read(Against::Epochs)?;
+    }
     atomic::write(page, compare(&runs).html().as_bytes())?;
     let mut written = vec![page.to_owned()];
     if let Some(picture) = compared_history(&runs) {

@@ -95,7 +95,12 @@ impl Run {
                     unit: if title == "Loss" { Unit::Number } else { Unit::Share },
                 })
                 .collect();
-        plot::draw(&self.name, "the number beside a name is its curve's last value", &plots, 2)
+        plot::draw(
+            &format!("Loss and accuracy of {}", self.name),
+            "the number beside a name is its curve's last value",
+            &plots,
+            2,
+        )
     }
 
     /// The page of this run.

@@ -109,7 +109,7 @@ fn filters(model: &Model) -> Result<Option<Filters>> {
 ///
 /// # Errors
 /// [`Error::BadFile`] when the folder holds no run, or a file of it is something else.
-pub fn read(path: &Path) -> Result<report::Run> {
+pub fn read(path: &Path, against: Against) -> Result<report::Run> {
     let (_, recipe, record) = Folder::open(path)?;
     let mut run = findings(path)?;
     let name =
@@ -120,11 +120,11 @@ pub fn read(path: &Path) -> Result<report::Run> {
         run.facts.push(("State".into(), format!("not finished; {} epochs are done", history.len())));
     }
     run.facts.splice(0..0, origin(&recipe, &record));
-    curves(&mut run, &recipe, path, &history)?;
+    curves(&mut run, &recipe, path, &history, against)?;
     let histograms = histograms::read(path)?;
-    run.activations = grid("Activations", Kind::Activation, &histograms);
-    run.weights = grid("Weights", Kind::Weight, &histograms);
-    run.gradients = grid("Gradients", Kind::Gradient, &histograms);
+    run.activations = grid("What layers put out, epoch by epoch", Kind::Activation, &histograms);
+    run.weights = grid("Weights, epoch by epoch", Kind::Weight, &histograms);
+    run.gradients = grid("Gradients of the loss by the weights, epoch by epoch", Kind::Gradient, &histograms);
     run.layers = series(&histograms);
     Ok(run)
 }
@@ -163,10 +163,24 @@ fn rows(path: &Path) -> Result<Vec<Vec<f64>>> {
     text.lines().skip(1).enumerate().map(row).collect()
 }
 
-/// Loss and accuracy: against steps where the recipe counts steps or there are few epochs, else against epochs.
-fn curves(run: &mut report::Run, recipe: &Recipe, path: &Path, history: &[Vec<f64>]) -> Result<()> {
+/// What loss and accuracy are drawn against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Against {
+    /// Epochs, as far as they go.
+    Epochs,
+    /// Steps where the recipe counts steps or there are few epochs, else epochs.
+    WhatFits,
+}
+
+fn curves(
+    run: &mut report::Run,
+    recipe: &Recipe,
+    path: &Path,
+    history: &[Vec<f64>],
+    against: Against,
+) -> Result<()> {
     let sizes = Sizes::of(path);
-    let by_step = recipe.training.steps.is_some() || history.len() < 3;
+    let by_step = against == Against::WhatFits && (recipe.training.steps.is_some() || history.len() < 3);
     let steps = if by_step { rows(&path.join(STEPS))? } else { Vec::new() };
     let scale = sizes.filter(|_| !steps.is_empty());
     run.x_label = if scale.is_some() { "step" } else { "epoch" }.to_owned();
@@ -286,7 +300,7 @@ fn series(all: &[LayerHistogram]) -> Vec<LayerSeries> {
 /// # Errors
 /// As [`read`]; when a file cannot be written.
 pub fn draw(path: &Path, page: Option<&Path>) -> Result<Vec<PathBuf>> {
-    let run = read(path)?;
+    let run = read(path, Against::WhatFits)?;
     let pictures = path.join(PICTURES);
     report::run::save(&pictures, &run.pictures())?;
     let mut written = vec![pictures];

@@ -244,10 +244,14 @@ impl Shown {
     fn lines(&self, split: &Split, names: &[String]) -> Vec<String> {
         let name = |class: usize| names.get(class).cloned().unwrap_or_else(|| class.to_string());
         let label = name(usize::from(split.labels[self.index]));
-        let mut lines = vec![if self.answer.is_some() { format!("label {label}") } else { label }];
-        lines.extend(self.answer.map(|(answer, share)| format!("{}, {:.1} %", name(answer), 100.0 * share)));
-        lines.push(format!("#{}", self.index));
-        lines
+        let number = format!("#{}", self.index);
+        match self.answer {
+            None => vec![label, number],
+            Some((answer, share)) => {
+                let note = format!("{:.1} %, {number}", 100.0 * share);
+                vec![format!("label {label}"), format!("answer {}", name(answer)), note]
+            }
+        }
     }
 
     fn json(&self, split: &Split) -> serde_json::Value {
