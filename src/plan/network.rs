@@ -361,7 +361,7 @@ impl Builder<'_> {
         let params = ops::softmax_xent::Params {
             blocks: blocks as u32,
             classes: self.d.classes as u32,
-            sum: u32::from(self.d.loss == Reduction::Sum),
+            reduction: self.d.loss as u32,
             activation: logits.activation as u32,
         };
         let buffers =

@@ -15,7 +15,7 @@ use crate::layers;
 use crate::plan::inspect::{self, Inspection};
 use crate::plan::network::Description;
 use crate::plan::optimizer::corrected_rate;
-use crate::recipe::{Monitor, Recipe, Reduction, Validation};
+use crate::recipe::{Monitor, Recipe, Validation};
 use crate::rng::{Purpose, Stream};
 use anyhow::{Result, bail};
 use std::ops::Range;
@@ -347,10 +347,7 @@ impl<'a> Loop<'a> {
     fn reduced(&self, summed: f32, step: usize) -> f64 {
         let batch = self.engine.batch_size();
         let images = batch.min(self.rows - (step * batch).min(self.rows - 1));
-        match self.job.recipe.training.loss {
-            Reduction::Sum => f64::from(summed),
-            Reduction::Mean => f64::from(summed) / images as f64,
-        }
+        f64::from(summed) / self.job.recipe.training.loss.divisor(images, batch) as f64
     }
 
     fn check_finite(&mut self, losses: &[f32], before: usize) -> Result<()> {

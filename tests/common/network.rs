@@ -9,7 +9,7 @@ use gpu_mnist::plan::emit::ParameterPlace;
 use gpu_mnist::plan::network::{Description, Feed, Network, Target, build};
 use gpu_mnist::plan::optimizer::corrected_rate;
 use gpu_mnist::plan::{BufferId, Plan, ProgramId};
-use gpu_mnist::recipe::{Recipe, Reduction};
+use gpu_mnist::recipe::Recipe;
 use gpu_mnist::rng::{Purpose, Stream};
 use gpu_mnist::verify::reference::ReferenceBackend;
 
@@ -200,7 +200,7 @@ impl Net {
     pub(crate) fn loss(&self, machine: &mut dyn Machine, step: usize) -> f64 {
         let rows = self.batch().min(self.images.count - step * self.batch());
         let sum = machine.read(self.network.train_feed.losses)[step];
-        if self.recipe.training.loss == Reduction::Mean { sum / rows as f64 } else { sum }
+        sum / self.recipe.training.loss.divisor(rows, self.batch()) as f64
     }
 
     /// The logits of the first batch in evaluation, image by image.
