@@ -5,18 +5,22 @@
 mod args;
 mod bench;
 mod console;
+mod data;
 mod devices;
 mod evaluate;
 mod predict;
 mod reproduce;
+mod report;
 mod signals;
 mod summary;
 mod sweep;
 mod train;
 mod trials;
 mod verify;
+mod watchers;
 
 use crate::error::exit_code;
+use crate::report::terminal::TerminalStyle;
 use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::process::ExitCode;
@@ -51,6 +55,10 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     /// Recognise digits
     Predict(predict::Predict),
+    /// Pictures and a self-contained page of a run, or of several beside each other
+    Report(report::Report),
+    /// Look at data sets, check them, fetch them
+    Data(data::Data),
     /// The layer table of a recipe or run, or its plan
     Summary(summary::Summary),
     /// CPU-against-GPU parity: every op against the f64 reference
@@ -73,6 +81,8 @@ pub fn main() -> ExitCode {
         Command::Train(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Predict(command) => command.run(),
+        Command::Report(command) => command.run(),
+        Command::Data(command) => command.run(),
         Command::Summary(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Bench(command) => command.run(),
@@ -106,6 +116,18 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .chain()
         .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
         .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Whether digits are drawn on stdout: where a person looks at it.
+fn draws() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stdout())
+}
+
+/// How digits are drawn there.
+fn style() -> TerminalStyle {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var("TERM").is_ok_and(|terminal| terminal == "dumb");
+    TerminalStyle::detect(draws() && !is_set("NO_COLOR") && !dumb)
 }
 
 /// Writes to stdout; unlike `println!`, a closed pipe is an error and not a panic.

@@ -3,6 +3,7 @@
 use super::args::{DataArgs, DeviceArgs, RecipeArgs};
 use super::console::Console;
 use super::signals;
+use super::watchers::{TensorBoard, Watchers};
 use crate::data::DataSet;
 use crate::error::Error;
 use crate::layers::{self, Shape};
@@ -11,7 +12,9 @@ use crate::recipe::Recipe;
 use crate::train::engine::Weights;
 use crate::train::event::DeviceEvent;
 use crate::train::folder::{self, Folder, RunRecord};
+use crate::train::histograms::HISTOGRAMS;
 use crate::train::model::initial_weights;
+use crate::train::record;
 use crate::train::run::{Job, Outcome, run};
 use crate::train::state::Checkpoint;
 use anyhow::{Context, Result, bail};
@@ -55,6 +58,15 @@ pub(super) struct Train {
     /// A checkpoint after so many seconds within an epoch
     #[arg(long, value_name = "S", default_value_t = 60.0)]
     checkpoint_seconds: f64,
+    /// Write the page of the run too, report.html
+    #[arg(long)]
+    report: bool,
+    /// Histograms of activations, weights and gradients, once an epoch
+    #[arg(long)]
+    histograms: bool,
+    /// An event file for TensorBoard in the run folder, with scalars and histograms
+    #[arg(long)]
+    tensorboard: bool,
     /// Print each value of the recipe and where it comes from, and do nothing
     #[arg(long)]
     print_config: bool,
@@ -106,6 +118,10 @@ impl Train {
         if self.verbose {
             console.say(&start.recipe.to_toml()?);
         }
+        let path = start.folder.path();
+        let tensorboard = self.tensorboard.then(|| TensorBoard::create(path)).transpose()?;
+        // A run that had histograms goes on having them.
+        let histograms = self.histograms || self.tensorboard || path.join(HISTOGRAMS).exists();
         let outcome = run(
             Job {
                 recipe: &start.recipe,
@@ -120,8 +136,16 @@ impl Train {
                 checkpoint_seconds: self.checkpoint_seconds,
                 stop: &stop,
             },
-            &mut console,
+            &mut Watchers { console: &mut console, histograms, tensorboard },
         )?;
+        console.course(&outcome.losses);
+        record::keep(&start.folder, &outcome, &start.data)?;
+        let page = path.join(record::PAGE);
+        let written = record::draw(path, self.report.then_some(&page))?;
+        console.say(&format!(
+            "drawn: {}",
+            written.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+        ));
         self.judge(&outcome)
     }
 

@@ -86,6 +86,8 @@ ops! {
     squared_norm::SquaredNorm,
     clip_norm::ClipNorm,
     find_not_finite::FindNotFinite,
+    tensor_moments::TensorMoments,
+    count_bins::CountBins,
     ceiling_fma::CeilingFma,
     ceiling_copy::CeilingCopy,
     ceiling_dispatch::CeilingDispatch,

@@ -147,10 +147,10 @@ impl Engine {
         data: &DeviceData,
         device: &Device,
     ) -> Result<Self> {
-        Self::with_plan(recipe, layers, classes, transform, data, device, |_| {})
+        Self::with_plan(recipe, layers, classes, transform, data, device, |_, _| {})
     }
 
-    /// The same with whatever `add` does to the plan, such as further programs.
+    /// The same with whatever `add` does to the plan, such as further programs; it is told what the plan was made from.
     ///
     /// # Errors
     /// As [`Engine::new`].
@@ -161,35 +161,34 @@ impl Engine {
         transform: PixelTransform,
         data: &DeviceData,
         device: &Device,
-        add: impl FnOnce(&mut Network),
+        add: impl FnOnce(&mut Network, &Description<'_>),
     ) -> Result<Self> {
         let rows = data.count();
         let batch_size = recipe.training.batch_size.min(data.train.max(1));
-        let describe = |batch_size, evaluation_batch_size| {
-            network::build(&Description {
-                layers,
-                input: data.shape(),
-                classes,
-                batch_size,
-                evaluation_batch_size,
-                images: rows,
-                rows,
-                transform,
-                augment: &recipe.augment,
-                loss: recipe.training.loss,
-                optimizer: &recipe.optimizer,
-                clip_norm: recipe.training.clip_norm,
-                fuse_updates: true,
-                target: device.target(),
-            })
+        let describe = |batch_size, evaluation_batch_size| Description {
+            layers,
+            input: data.shape(),
+            classes,
+            batch_size,
+            evaluation_batch_size,
+            images: rows,
+            rows,
+            transform,
+            augment: &recipe.augment,
+            loss: recipe.training.loss,
+            optimizer: &recipe.optimizer,
+            clip_norm: recipe.training.clip_norm,
+            fuse_updates: true,
+            target: device.target(),
         };
-        let fit = |batch_size| room::fit_evaluation(batch_size, rows, device.largest_binding(), describe);
+        let build = |batch_size, evaluation_batch_size| network::build(&describe(batch_size, evaluation_batch_size));
+        let fit = |batch_size| room::fit_evaluation(batch_size, rows, device.largest_binding(), build);
         let test = |network: &mut Network| {
             matches!(device, Device::Gpu { .. }).then(|| SelfTest::add(&mut network.plan))
         };
         let (mut network, evaluation_batch_size) = fit(batch_size);
         let finite = FiniteCheck::add(&mut network);
-        add(&mut network);
+        add(&mut network, &describe(batch_size, evaluation_batch_size));
         let self_test = test(&mut network);
         let plan_of = |batch_size| {
             let (mut network, _) = fit(batch_size);
