@@ -13,11 +13,13 @@ struct Params {
     out_height: u32,
     out_width: u32,
     blocks_per_slice: u32,
+    first: u32, // first word of this layer in a slice of the partial sums
+    slice_words: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>; // [blocks][channels][height][width][16 / 4]
 @group(0) @binding(2) var<storage, read> y_grad: array<vec4f>; // [blocks][filters][out_height][out_width][16 / 4]
-@group(0) @binding(3) var<storage, read_write> partials: array<f32>; // [slices][weights, then biases]
+@group(0) @binding(3) var<storage, read_write> partials: array<f32>; // [slices][slice_words], where the layer has weights, then biases
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
@@ -50,7 +52,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         }
     }
     let weights = p.channels * KERNEL * KERNEL * p.filters;
-    let first = slice * (weights + p.filters);
+    let first = slice * p.slice_words + p.first;
     for (var kx = 0u; kx < KERNEL; kx++) {
         partials[first + (group.y * KERNEL + kx) * p.filters + f] = total(sums[kx]);
     }

@@ -687,11 +687,13 @@ fn ops_conv2d() {
                 out_height,
                 out_width,
                 blocks_per_slice,
+                first: 0,
+                slice_words: parameters.len() as u32,
             };
             let slices = blocks.div_ceil(blocks_per_slice);
             let buffers = vec![numbers(&z), numbers(&y_grad), output(parameters.len() * slices as usize)];
             let partials = run(&conv2d_weight_grad::Conv2dWeightGrad, &params, buffers, 2);
-            let params = sum_partials::Params { slices, len: parameters.len() as u32, first_sum: 0 };
+            let params = sum_partials::Params { slices, len: parameters.len() as u32 };
             let buffers = vec![numbers(&partials), output(parameters.len())];
             let gradients = run(&sum_partials::SumPartials, &params, buffers, 1);
             check_op(&format!("conv2d_weight_grad, {what}"), &parameters, &gradients, |p| loss(&z, p));

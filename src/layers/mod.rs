@@ -145,6 +145,12 @@ pub trait Layer: fmt::Debug {
         false
     }
 
+    /// Whether its gradients are partial sums over slices of the batch, left in [`Emitter::partials`] at the places of
+    /// its parameters: all of them are added by one call.
+    fn sums_partials(&self) -> bool {
+        false
+    }
+
     /// Emits the calls from `x` to the output. The function to apply is [`Emitter::epilogue`].
     fn forward(&self, emitter: &mut Emitter<'_>, x: Tensor) -> Trace;
 

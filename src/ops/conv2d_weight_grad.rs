@@ -7,6 +7,7 @@ use super::convolution::{Correlation, Shape};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
+use std::ops::Range;
 
 params! {
     /// Shapes of the convolution, and how the batch is sliced.
@@ -31,6 +32,10 @@ params! {
         out_width: u32,
         /// Blocks whose gradients are added in one slice.
         blocks_per_slice: u32,
+        /// First word of the layer's partial sums in each slice: weights, then biases.
+        first: u32,
+        /// Words of a slice: the partial sums of all layers.
+        slice_words: u32,
     }
 }
 
@@ -51,6 +56,13 @@ impl Params {
     /// Partial sums of every gradient.
     fn slices(&self) -> u32 {
         self.blocks.div_ceil(self.blocks_per_slice)
+    }
+
+    /// The layer's words in a slice.
+    fn words(&self, slice: usize) -> Range<usize> {
+        let c = self.correlation();
+        let first = slice * self.slice_words as usize + self.first as usize;
+        first..first + c.weight_words() + c.outputs
     }
 }
 
@@ -80,11 +92,12 @@ impl Formula for Conv2dWeightGrad {
         let [x, y_grad, partials] = slots(args);
         let (x, y_grad, partials) = (x.real(), y_grad.real(), partials.real());
         let c = p.correlation();
-        let len = c.weight_words() + c.outputs;
-        partials[..p.slices() as usize * len].fill(T::ZERO);
+        for slice in 0..p.slices() as usize {
+            partials[p.words(slice)].fill(T::ZERO);
+        }
         for i in 0..p.blocks as usize * c.output_words() {
             let (block, filter, oy, ox, lane) = c.output_index(i);
-            let slice = &mut partials[block / p.blocks_per_slice as usize * len..][..len];
+            let slice = &mut partials[p.words(block / p.blocks_per_slice as usize)];
             let gradient = y_grad[i];
             for channel in 0..c.inputs {
                 for (ky, iy) in c.rows(oy) {
@@ -105,14 +118,13 @@ impl Formula for Conv2dWeightGrad {
 
     fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
         let c = p.correlation();
-        let len = c.weight_words() + c.outputs;
         for block in part.blocks() {
             let slice = block / p.blocks_per_slice as usize;
             let pass = cpu::Pass {
                 correlation: c,
                 x: &args.input(0)[block * c.input_words()..][..c.input_words()],
                 y_grad: &args.input(1)[block * c.output_words()..][..c.output_words()],
-                partial: args.output(2, slice * len..(slice + 1) * len),
+                partial: args.output(2, p.words(slice)),
                 first: block % p.blocks_per_slice as usize == 0,
             };
             pass.run();
@@ -133,6 +145,8 @@ impl Formula for Conv2dWeightGrad {
                 out_height: c.out_height as u32,
                 out_width: c.out_width as u32,
                 blocks_per_slice: blocks_per_slice as u32,
+                first: 3,
+                slice_words: (c.weight_words() + c.outputs + 5) as u32,
             };
             let slices = shape.blocks.div_ceil(blocks_per_slice);
             Case::new(
@@ -141,7 +155,7 @@ impl Formula for Conv2dWeightGrad {
                 vec![
                     Fill::signed(shape.blocks * c.input_words()),
                     Fill::signed(shape.blocks * c.output_words()),
-                    Fill::Output(slices * (c.weight_words() + c.outputs) + 16),
+                    Fill::Output(slices * p.slice_words as usize + 16),
                 ],
             )
         };

@@ -81,6 +81,17 @@ pub struct FusedUpdate<'a> {
     pub moments: &'a [BufferId],
 }
 
+/// Where convolutions leave the partial sums of their gradients.
+#[derive(Clone, Copy, Debug)]
+pub struct Partials {
+    /// `[slices][words]`, the words in the order of the parameters.
+    pub buffer: BufferId,
+    /// Blocks whose gradients are added in one slice.
+    pub blocks_per_slice: usize,
+    /// Words of a slice.
+    pub words: usize,
+}
+
 /// A layer's way to the plan.
 pub struct Emitter<'a> {
     /// The plan.
@@ -105,6 +116,8 @@ pub struct Emitter<'a> {
     pub parameters: &'a [ParameterPlace],
     /// How to update weights in the call that makes their gradients, where the plan does that.
     pub fused_update: Option<FusedUpdate<'a>>,
+    /// Where layers of [`Layer::sums_partials`](crate::layers::Layer::sums_partials) leave their gradients.
+    pub partials: Option<Partials>,
     /// Calls that may come any time before the optimiser, kept back where that lets others run together.
     pub later: &'a mut Vec<Call>,
     /// Whether to keep them back.

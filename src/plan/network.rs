@@ -1,6 +1,6 @@
 //! From layers to the programs of a training step and of an evaluation step.
 
-use super::emit::{Emitter, FusedUpdate, Mode, ParameterPlace, Shared, Tensor, Trace};
+use super::emit::{Emitter, FusedUpdate, Mode, ParameterPlace, Partials, Shared, Tensor, Trace};
 use super::optimizer::{self, Update};
 use super::{BufferId, Call, Lifetime, Plan, ProgramId};
 use crate::data::PixelTransform;
@@ -9,6 +9,10 @@ use crate::layers::{Layer, LayerConfig, ParameterSpec, ResolvedLayer, Shape};
 use crate::ops::activation::Activation;
 use crate::ops::{self, DeviceClass, LANES, blocks, control};
 use crate::recipe::{Optimizer, Reduction};
+
+/// Most slices of a batch whose gradients are summed on their own; the number comes from the batch and never from the
+/// device, so that sums have one order.
+const MOST_SLICES: usize = 16;
 
 /// What the plan will run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +147,9 @@ pub fn build(d: &Description<'_>) -> Network {
     let fuse = d.fuse_updates && optimizer::can_fuse(d.optimizer, d.clip_norm);
     let fused_update = fuse.then_some(FusedUpdate { optimizer: d.optimizer, schedule, moments: &moments });
 
-    let mut builder = Builder { d, plan: &mut plan, shared, images, labels, units: &units, fused_update };
+    let partials = partials(&mut plan, d);
+    let mut builder =
+        Builder { d, plan: &mut plan, shared, images, labels, units: &units, fused_update, partials };
     let outputs = builder.train(train, &train_feed);
     let update = Update {
         program: train,
@@ -176,17 +182,21 @@ pub fn build(d: &Description<'_>) -> Network {
     }
 }
 
-/// Lays the tensors of all layers out, those that are trained in one buffer, the others in another. Weights that can be
-/// updated where their gradients are made come last, so that the optimiser's one call covers the rest.
+/// Lays the tensors of all layers out, those that are trained in one buffer, the others in another. Those whose gradients
+/// are partial sums come first, so that one call adds them; weights that can be updated where their gradients are made come
+/// last, so that the optimiser's one call covers the rest.
 pub fn place_parameters(layers: &[ResolvedLayer]) -> Vec<ParameterPlace> {
-    let (mut unfused, mut fused, mut kept) = (0, unfused_len(layers), 0);
+    let (mut partial, mut kept) = (0, 0);
+    let (mut unfused, mut fused) = (partials_len(layers), unfused_len(layers));
     let mut places = Vec::new();
     for layer in layers {
+        let kind = layer.layer.as_layer();
         for spec in &layer.parameters {
-            let end = match (spec.trainable, layer.layer.as_layer().fuses_update()) {
-                (false, _) => &mut kept,
-                (true, false) => &mut unfused,
-                (true, true) => &mut fused,
+            let end = match (kind.sums_partials(), kind.fuses_update()) {
+                _ if !spec.trainable => &mut kept,
+                (true, _) => &mut partial,
+                (false, false) => &mut unfused,
+                (false, true) => &mut fused,
             };
             places.push(ParameterPlace {
                 layer: layer.name.clone(),
@@ -203,8 +213,17 @@ pub fn place_parameters(layers: &[ResolvedLayer]) -> Vec<ParameterPlace> {
 
 /// Trained values of layers whose updates cannot be fused.
 fn unfused_len(layers: &[ResolvedLayer]) -> usize {
-    let unfused = layers.iter().filter(|layer| !layer.layer.as_layer().fuses_update());
-    unfused.flat_map(|layer| &layer.parameters).filter(|spec| spec.trainable).map(ParameterSpec::len).sum()
+    trained_len(layers, |layer| !layer.fuses_update())
+}
+
+/// Trained values of layers whose gradients are partial sums.
+fn partials_len(layers: &[ResolvedLayer]) -> usize {
+    trained_len(layers, |layer| layer.sums_partials())
+}
+
+fn trained_len(layers: &[ResolvedLayer], which: impl Fn(&dyn Layer) -> bool) -> usize {
+    let layers = layers.iter().filter(|layer| which(layer.layer.as_layer()));
+    layers.flat_map(|layer| &layer.parameters).filter(|spec| spec.trainable).map(ParameterSpec::len).sum()
 }
 
 /// Layers with their epilogues: a function right after a layer that can apply it is fused, one that cannot be fused
@@ -244,6 +263,17 @@ fn moments(plan: &mut Plan, optimizer: &Optimizer, len: usize) -> Vec<BufferId> 
     names.iter().map(|name| plan.buffer(*name, len, Lifetime::Run)).collect()
 }
 
+fn partials(plan: &mut Plan, d: &Description<'_>) -> Option<Partials> {
+    let words = partials_len(d.layers);
+    if words == 0 {
+        return None;
+    }
+    let blocks = blocks(d.batch_size);
+    let blocks_per_slice = blocks.div_ceil(MOST_SLICES);
+    let buffer = plan.buffer("partials", blocks.div_ceil(blocks_per_slice) * words, Lifetime::Step);
+    Some(Partials { buffer, blocks_per_slice, words })
+}
+
 fn feed(plan: &mut Plan, name: &str, rows: usize, batch: usize) -> Feed {
     let steps = rows.div_ceil(batch.max(1));
     let mut buffer = |what: &str, words| plan.buffer(format!("{name}.{what}"), words, Lifetime::Run);
@@ -265,6 +295,7 @@ struct Builder<'a> {
     labels: BufferId,
     units: &'a [Unit<'a>],
     fused_update: Option<FusedUpdate<'a>>,
+    partials: Option<Partials>,
 }
 
 impl Builder<'_> {
@@ -295,6 +326,7 @@ impl Builder<'_> {
             }
         }
         self.plan.programs[program.0].calls.append(&mut later);
+        self.sum_partials(program, blocks);
         self.units.iter().zip(traces).map(|(unit, trace)| (unit.name.to_owned(), trace.y)).collect()
     }
 
@@ -333,6 +365,7 @@ impl Builder<'_> {
             epilogue: unit.epilogue,
             parameters: unit.parameters,
             fused_update: self.fused_update,
+            partials: self.partials,
             later,
             keep_back: self.d.target == Target::Cpu,
         }
@@ -368,6 +401,14 @@ impl Builder<'_> {
             [logits.buffer, self.labels, feed.order, feed.control, gradient, feed.image_loss, feed.outcome];
         self.plan.call(program, "loss", &ops::softmax_xent::SoftmaxXent, &params, &buffers);
         gradient
+    }
+
+    fn sum_partials(&mut self, program: ProgramId, blocks: usize) {
+        let Some(partials) = self.partials else { return };
+        let slices = blocks.div_ceil(partials.blocks_per_slice) as u32;
+        let params = ops::sum_partials::Params { slices, len: partials.words as u32 };
+        let buffers = [partials.buffer, self.shared.gradients];
+        self.plan.call(program, "gradients", &ops::sum_partials::SumPartials, &params, &buffers);
     }
 
     fn end_step(&mut self, program: ProgramId, feed: &Feed, batch: usize) {
