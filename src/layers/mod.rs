@@ -140,6 +140,11 @@ pub trait Layer: fmt::Debug {
         false
     }
 
+    /// Whether its op can apply dropout to its output; see [`Emitter::dropout`].
+    fn takes_dropout(&self) -> bool {
+        false
+    }
+
     /// Whether its weights can be updated in the call that makes their gradients; see [`Emitter::fused_update`].
     fn fuses_update(&self) -> bool {
         false

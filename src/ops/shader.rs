@@ -8,6 +8,7 @@ const SHARED: &[(&str, &str)] = &[
     ("channel_walk", include_str!("../../shaders/shared/channel_walk.wgsl")),
     ("control", include_str!("../../shaders/shared/control.wgsl")),
     ("dense_weight", include_str!("../../shaders/shared/dense_weight.wgsl")),
+    ("dropout_mask", include_str!("../../shaders/shared/dropout_mask.wgsl")),
     ("threefry", include_str!("../../shaders/shared/threefry.wgsl")),
     ("workgroup_sum", include_str!("../../shaders/shared/workgroup_sum.wgsl")),
 ];

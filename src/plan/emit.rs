@@ -3,6 +3,7 @@
 use super::{BufferId, Call, Lifetime, Plan, ProgramId};
 use crate::layers::Shape;
 use crate::ops::activation::Activation;
+use crate::ops::dropout::Epilogue as Dropout;
 use crate::ops::{LANES, Op, Params, words};
 use crate::recipe::Optimizer;
 
@@ -25,6 +26,8 @@ pub struct Tensor {
     /// The function that made them, as the epilogue of the op that did. A gradient with respect to this tensor is
     /// always one with respect to that function's input: the op that makes the gradient differentiates it.
     pub activation: Activation,
+    /// Dropout after that function, by the same op; differentiated in the same way.
+    pub dropout: Dropout,
 }
 
 /// A layer's tensor and where it lies in the flat buffer of its kind.
@@ -112,6 +115,8 @@ pub struct Emitter<'a> {
     pub index: usize,
     /// The function to be applied to the layer's output.
     pub epilogue: Activation,
+    /// Dropout to be applied to the layer's output after that, in training.
+    pub dropout: Dropout,
     /// The layer's tensors.
     pub parameters: &'a [ParameterPlace],
     /// How to update weights in the call that makes their gradients, where the plan does that.
@@ -128,7 +133,7 @@ impl Emitter<'_> {
     /// A new tensor for this batch, made by an op with this activation.
     pub fn tensor(&mut self, name: &str, shape: Shape, activation: Activation) -> Tensor {
         let buffer = self.scratch(name, self.blocks * shape.features() * LANES);
-        Tensor { buffer, shape, activation }
+        Tensor { buffer, shape, activation, dropout: Dropout::NONE }
     }
 
     /// A new buffer that lives for this step.

@@ -7,6 +7,7 @@ use crate::data::PixelTransform;
 use crate::layers::activation::ActivationLayer;
 use crate::layers::{Layer, LayerConfig, ParameterSpec, ResolvedLayer, Shape};
 use crate::ops::activation::Activation;
+use crate::ops::dropout::Epilogue as Dropout;
 use crate::ops::{self, DeviceClass, LANES, blocks, control};
 use crate::recipe::{Optimizer, Reduction};
 
@@ -101,10 +102,11 @@ pub struct Network {
     pub outputs: Vec<(String, Tensor)>,
 }
 
-/// A layer with the function that is fused into it.
+/// A layer with the function and the dropout that are fused into it.
 struct Unit<'a> {
     layer: &'a dyn Layer,
     epilogue: Activation,
+    dropout: Dropout,
     name: &'a str,
     index: usize,
     parameters: &'a [ParameterPlace],
@@ -227,31 +229,54 @@ fn trained_len(layers: &[ResolvedLayer], which: impl Fn(&dyn Layer) -> bool) -> 
 }
 
 /// Layers with their epilogues: a function right after a layer that can apply it is fused, one that cannot be fused
-/// becomes a unit of its own.
+/// becomes a unit of its own; so with dropout, where the layer behind it can differentiate it.
 fn units<'a>(layers: &'a [ResolvedLayer], places: &'a [ParameterPlace]) -> Vec<Unit<'a>> {
     let mut units: Vec<Unit<'a>> = Vec::new();
     let mut first = 0;
-    for resolved in layers {
+    for (position, resolved) in layers.iter().enumerate() {
         let layer = resolved.layer.as_layer();
         let parameters = &places[first..first + resolved.parameters.len()];
         first += resolved.parameters.len();
         if let (LayerConfig::Activation(activation), Some(last)) = (&resolved.layer, units.last_mut()) {
-            let free = last.layer.takes_epilogue() && last.epilogue == Activation::Linear;
+            let bare = last.epilogue == Activation::Linear && last.dropout == Dropout::NONE;
+            let free = last.layer.takes_epilogue() && bare;
             if free && activation.function.fusible() {
                 last.epilogue = activation.function;
                 continue;
             }
         }
+        if let (LayerConfig::Dropout(dropout), Some(last)) = (&resolved.layer, units.last_mut())
+            && last.layer.takes_dropout()
+            && last.dropout == Dropout::NONE
+            && undoes_dropout(&layers[position + 1..])
+        {
+            last.dropout = Dropout { layer: resolved.index as u32, rate: dropout.rate as f32 };
+            continue;
+        }
         let function = layer.activation();
+        let dropout = Dropout::NONE;
         let epilogue = if function.fusible() { function } else { Activation::Linear };
-        units.push(Unit { layer, epilogue, name: &resolved.name, index: resolved.index, parameters });
+        units.push(Unit {
+            layer,
+            epilogue,
+            dropout,
+            name: &resolved.name,
+            index: resolved.index,
+            parameters,
+        });
         if !function.fusible() {
             let layer = &SEPARATE[function as usize];
             let (name, index) = (&resolved.name, resolved.index);
-            units.push(Unit { layer, epilogue: Activation::Linear, name, index, parameters: &[] });
+            units.push(Unit { layer, epilogue: Activation::Linear, dropout, name, index, parameters: &[] });
         }
     }
     units
+}
+
+/// Whether the next layer that does anything differentiates dropout along with its own product.
+fn undoes_dropout(next: &[ResolvedLayer]) -> bool {
+    let mut working = next.iter().filter(|layer| !matches!(layer.layer, LayerConfig::Flatten(_)));
+    matches!(working.next().map(|layer| &layer.layer), Some(LayerConfig::Dense(_)))
 }
 
 fn moments(plan: &mut Plan, optimizer: &Optimizer, len: usize) -> Vec<BufferId> {
@@ -363,6 +388,7 @@ impl Builder<'_> {
             place: unit.name.to_owned(),
             index: unit.index,
             epilogue: unit.epilogue,
+            dropout: if mode == Mode::Train { unit.dropout } else { Dropout::NONE },
             parameters: unit.parameters,
             fused_update: self.fused_update,
             partials: self.partials,
@@ -385,7 +411,7 @@ impl Builder<'_> {
         };
         let buffers = [self.images, feed.order, feed.control, buffer];
         self.plan.call(program, "data", &ops::gather::Gather, &params, &buffers);
-        Tensor { buffer, shape, activation: Activation::Linear }
+        Tensor { buffer, shape, activation: Activation::Linear, dropout: Dropout::NONE }
     }
 
     /// Returns the gradient with respect to the logits.
