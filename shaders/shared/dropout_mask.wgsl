@@ -13,3 +13,12 @@ fn drop_or_keep(key: vec2u, rate: f32, i: u32, value: f32) -> f32 {
     }
     return select(0.0, value * (1.0 / (1.0 - rate)), stream_uniform(key, i) >= rate);
 }
+
+// The four elements from `4 i` on, which are `value` without dropout.
+fn drop_or_keep4(key: vec2u, rate: f32, i: u32, value: vec4f) -> vec4f {
+    if DROPOUT == 0u {
+        return value;
+    }
+    let uniforms = vec4f(stream_uniform2(key, 2u * i), stream_uniform2(key, 2u * i + 1u));
+    return select(vec4f(), value * (1.0 / (1.0 - rate)), uniforms >= vec4f(rate));
+}

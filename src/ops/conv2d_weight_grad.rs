@@ -6,6 +6,7 @@ use super::case::{Case, Fill};
 use super::convolution::{Correlation, Shape};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
+use super::tiling::{share, tile};
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
 use std::ops::Range;
 
@@ -74,10 +75,39 @@ impl Formula for Conv2dWeightGrad {
     const NAME: &'static str = "conv2d_weight_grad";
     const BINDINGS: &'static [Binding] = &[read("x"), read("y_grad"), write("partials")];
 
-    fn kernel(p: &Params, _: DeviceClass) -> Kernel {
+    fn kernel(p: &Params, class: DeviceClass) -> Kernel {
+        let c = p.correlation();
+        let (images, image_lanes, tiles, most_sums) = match class {
+            // Sums of all lanes lie in workgroup memory in the end: 16 KiB.
+            DeviceClass::Gpu => (1, LANES, 4, 64),
+            DeviceClass::Software => (4, 1, 8, 16),
+        };
+        let rows = (most_sums / c.kernel).saturating_sub(1).clamp(1, c.kernel);
+        let filters = tile(c.outputs, (most_sums / (rows * c.kernel + 1)).clamp(1, 4));
+        let tiles = if filters * (rows * c.kernel + 1) > most_sums { 1 } else { tiles };
+        let shared_channels = [4, 2, 1].into_iter().find(|n| c.inputs.is_multiple_of(*n) && n <= &tiles).unwrap_or(1);
+        let pixels = share(c.out_width, 7);
+        // Columns of a tile's input that can lie outside the image, before and after it.
+        let past = c.out_width.next_multiple_of(pixels) + c.kernel - 1;
+        let columns = pixels + c.kernel - 1;
+        let constants = [
+            ("IMAGES", images),
+            ("IMAGE_LANES", image_lanes),
+            ("TILES", tiles),
+            ("SHARED_CHANNELS", shared_channels),
+            ("KERNEL", c.kernel),
+            ("ROWS", rows),
+            ("FILTERS", filters),
+            ("PIXELS", pixels),
+            ("RAGGED", usize::from(!c.out_width.is_multiple_of(pixels))),
+            ("LEFT", c.pad.min(columns)),
+            ("RIGHT", past.saturating_sub(c.pad + c.width).min(columns)),
+        ];
+        let filter_tiles = c.outputs.div_ceil(filters).div_ceil(tiles / shared_channels);
+        let channel_tiles = c.inputs / shared_channels * c.kernel.div_ceil(rows);
         Kernel {
-            constants: vec![("KERNEL", p.kernel)],
-            grid: [p.filters.div_ceil(8), p.channels * p.kernel, p.slices()],
+            constants: constants.map(|(name, value)| (name, value as u32)).to_vec(),
+            grid: [filter_tiles as u32, channel_tiles as u32, p.slices()],
         }
     }
 

@@ -9,6 +9,7 @@ use super::dropout::Epilogue as Dropout;
 use super::real::Real;
 use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
+use super::tiling;
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write};
 
 params! {
@@ -48,13 +49,11 @@ impl Formula for Dense {
     const BINDINGS: &'static [Binding] = &[read("x"), read("parameters"), read_words("control"), write("y")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
-        let (lanes, units) = match class {
-            DeviceClass::Gpu => (64, 8),
-            DeviceClass::Software => (16, 16),
-        };
+        let (lanes, depth, units) = tiling::product(p.inputs, p.units, class);
+        let sizes = [("LANES", lanes), ("DEPTH", depth), ("UNITS", units), ("ACTIVATION", p.activation)];
         Kernel {
-            constants: vec![("LANES", lanes), ("UNITS", units), p.dropout().constant()],
-            grid: [(p.blocks * LANES as u32).div_ceil(lanes), p.units.div_ceil(units), 1],
+            constants: sizes.into_iter().chain([p.dropout().constant()]).collect(),
+            grid: [(p.blocks * LANES as u32 / 4).div_ceil(lanes), p.units.div_ceil(units), 1],
         }
     }
 

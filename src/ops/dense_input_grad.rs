@@ -9,6 +9,7 @@ use super::dropout::Epilogue as Dropout;
 use super::real::Real;
 use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
+use super::tiling;
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write};
 
 params! {
@@ -46,13 +47,11 @@ impl Formula for DenseInputGrad {
     const BINDINGS: &'static [Binding] = &[read("y_grad"), read("parameters"), read("x"), read_words("control"), write("x_grad")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
-        let (lanes, inputs) = match class {
-            DeviceClass::Gpu => (64, 8),
-            DeviceClass::Software => (16, 16),
-        };
+        let (lanes, depth, inputs) = tiling::product(p.units, p.inputs, class);
+        let sizes = [("LANES", lanes), ("DEPTH", depth), ("INPUTS", inputs), ("UNITS", p.units)];
         Kernel {
-            constants: vec![("LANES", lanes), ("INPUTS", inputs), p.dropout().constant()],
-            grid: [(p.blocks * LANES as u32).div_ceil(lanes), p.inputs.div_ceil(inputs), 1],
+            constants: sizes.into_iter().chain([("ACTIVATION", p.activation), p.dropout().constant()]).collect(),
+            grid: [(p.blocks * LANES as u32 / 4).div_ceil(lanes), p.inputs.div_ceil(inputs), 1],
         }
     }
 

@@ -133,7 +133,7 @@ impl Epilogue {
 
     /// The value that `y` was before dropout, if it was kept.
     pub(super) fn undo<T: Real>(self, y: T) -> T {
-        if self.rate > 0.0 { y * T::of(f64::from(1.0 - self.rate)) } else { y }
+        if self.rate > 0.0 { y * (T::ONE - T::of(f64::from(self.rate))) } else { y }
     }
 
     /// Element `i`, which is `value` without dropout.
