@@ -297,7 +297,7 @@ fn a_run_that_is_taken_up_again_has_the_same_lines() {
         Folder::create(&parent.path().join(name), &recipe, &record).unwrap()
     };
     let stop = AtomicBool::new(false);
-    let mut watch = |folder: &Folder, checkpoint, stop_after| {
+    let watch = |folder: &Folder, checkpoint, stop_after| {
         stop.store(false, Ordering::Relaxed);
         let mut watcher = Watcher { wants: true, found: Vec::new(), stop_after, stop: &stop };
         run(Job { folder: Some(folder), checkpoint, ..job(&recipe, &data, &device, &stop) }, &mut watcher)

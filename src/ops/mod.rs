@@ -27,6 +27,7 @@ pub mod real;
 pub mod shader;
 pub mod share;
 pub mod simd;
+mod tiling;
 pub mod tracked;
 
 use bytemuck::Pod;

@@ -98,6 +98,7 @@ pub fn add(network: &mut Network, d: &Description<'_>) -> Inspection {
     let [moments, edges, bins] = buffers;
     let mut inspection =
         Inspection { ranges, counts, feed, images: d.batch_size, moments, edges, bins, subjects: Vec::new() };
+    let partials = network::partials(plan, d);
     let mut builder = Builder {
         d,
         plan,
@@ -106,6 +107,7 @@ pub fn add(network: &mut Network, d: &Description<'_>) -> Inspection {
         labels: network.labels,
         units: &units,
         fused_update: None,
+        partials,
     };
     for program in [ranges, counts] {
         inspection.subjects.clear();
