@@ -12,6 +12,7 @@
 //! - [`backend`]: interpreters of plans: [`backend::cpu`] and [`backend::gpu`].
 //! - [`train`]: the loop, evaluation, events, the model file, checkpoints, the run folder.
 //! - [`report`]: pictures, tables and pages of runs; TensorBoard files.
+//! - [`sweep`]: grids of trainings, parts of them, and published results beside obtained ones.
 //! - [`predict`]: from a photo to the form of the data.
 //! - [`export`]: a trained network as ONNX, for PyTorch, and as a page that runs its plan on WebGPU.
 //! - [`serve`]: the local page to draw on, and to watch a run on.
@@ -25,7 +26,8 @@
 //! - **Ops know no model**, no backend and no file.
 //! - **Backends name no op.** A backend is a loop over calls.
 //! - **Only [`backend::gpu`] imports wgpu.**
-//! - **Only `data`, `recipe`, `train`, `export::web`, `serve` and `cli` do input and output.**
+//! - **Only `data`, `recipe`, `train`, `sweep`, `report`, `serve` and `cli` do input and output**, and only [`mod@data::fetch`]
+//!   connects to other machines.
 //! - **One seed decides a CPU run bit for bit**, whatever the number of threads, **and a GPU run bit for bit** on one device
 //!   and driver: no float atomics, sums in a fixed order.
 
@@ -43,5 +45,6 @@ pub mod recipe;
 pub mod report;
 pub mod rng;
 pub mod serve;
+pub mod sweep;
 pub mod train;
 pub mod verify;

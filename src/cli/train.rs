@@ -4,6 +4,7 @@ use super::args::{DataArgs, DeviceArgs, RecipeArgs};
 use super::console::Console;
 use super::serve::Page;
 use super::signals;
+use super::watchers::{TensorBoard, Watchers};
 use crate::data::DataSet;
 use crate::error::Error;
 use crate::layers::{self, Shape};
@@ -12,7 +13,9 @@ use crate::recipe::Recipe;
 use crate::train::engine::Weights;
 use crate::train::event::DeviceEvent;
 use crate::train::folder::{self, Folder, RunRecord};
+use crate::train::histograms::HISTOGRAMS;
 use crate::train::model::initial_weights;
+use crate::train::record;
 use crate::train::run::{Job, Outcome, run};
 use crate::train::state::Checkpoint;
 use anyhow::{Context, Result, bail};
@@ -62,6 +65,15 @@ pub(super) struct Train {
     /// Show the curves on a local page while it trains, and draw on it when it has; Ctrl-C ends the page
     #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = crate::serve::PORT)]
     serve: Option<u16>,
+    /// Write the page of the run too, report.html
+    #[arg(long)]
+    report: bool,
+    /// Histograms of activations, weights and gradients, once an epoch
+    #[arg(long)]
+    histograms: bool,
+    /// An event file for TensorBoard in the run folder, with scalars and histograms
+    #[arg(long)]
+    tensorboard: bool,
     /// Print each value of the recipe and where it comes from, and do nothing
     #[arg(long)]
     print_config: bool,
@@ -94,9 +106,11 @@ impl Train {
         let stop = signals::stop_flag()?;
         let page = self.serve.map(Page::bind).transpose()?;
         let mut console = Console::new(self.json, self.quiet);
+        // A folder that holds no run is said before any driver is woken.
+        let resumed = self.resume.as_ref().map(|path| resume(path)).transpose()?;
         // Searching for adapters takes as long as reading data: do both at once.
-        let (device, start) = std::thread::scope(|scope| {
-            let data = scope.spawn(|| if self.resume.is_none() { Some(self.load_data()) } else { None });
+        let (device, data) = std::thread::scope(|scope| {
+            let data = scope.spawn(|| if resumed.is_none() { Some(self.load_data()) } else { None });
             let device = self.device.find();
             let data = data.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             (device, data)
@@ -104,15 +118,19 @@ impl Train {
         let (device, line) = device?;
         console.say(&line);
         let info = DeviceEvent::from(&device.info());
-        let start = match (&self.resume, start) {
-            (Some(path), _) => resume(path)?,
+        let start = match (resumed, data) {
+            (Some(start), _) => start,
             (None, Some(data)) => self.begin(data?, info)?,
             (None, None) => self.begin(self.load_data()?, info)?,
         };
         if self.verbose {
             console.say(&start.recipe.to_toml()?);
         }
-        let page = page.map(|page| page.show(start.folder.path(), &stop)).transpose()?;
+        let path = start.folder.path();
+        let tensorboard = self.tensorboard.then(|| TensorBoard::create(path)).transpose()?;
+        // A run that had histograms goes on having them.
+        let histograms = self.histograms || self.tensorboard || path.join(HISTOGRAMS).exists();
+        let page = page.map(|page| page.show(path, &stop)).transpose()?;
         if let Some(page) = &page {
             console.say(&format!("the run is on {}", page.url));
         }
@@ -130,8 +148,16 @@ impl Train {
                 checkpoint_seconds: self.checkpoint_seconds,
                 stop: &stop,
             },
-            &mut console,
+            &mut Watchers { console: &mut console, histograms, tensorboard },
         )?;
+        console.course(&outcome.losses);
+        record::keep(&start.folder, &outcome, &start.data)?;
+        let report = path.join(record::PAGE);
+        let written = record::draw(path, self.report.then_some(&report))?;
+        console.say(&format!(
+            "drawn: {}",
+            written.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+        ));
         if let Some(page) = page {
             console.say(&format!("draw on {}; Ctrl-C ends it", page.url));
             page.wait()?;

@@ -72,6 +72,7 @@ pub fn files(model: &Model, data: &DataSet, seed: u64) -> Result<Vec<File>> {
         transform: model.transform,
         loss: model.recipe.training.loss,
         optimizer: &model.recipe.optimizer,
+        augment: &model.recipe.augment,
         clip_norm: model.recipe.training.clip_norm,
         fuse_updates: true,
         // A name only: each call carries its kernels for both classes of device.

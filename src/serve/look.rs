@@ -5,7 +5,7 @@ use crate::backend::device::Device;
 use crate::data::Images;
 use crate::layers::Shape;
 use crate::ops::{Access, LANES};
-use crate::plan::network::Network;
+use crate::plan::network::{Description, Network};
 use crate::plan::{BufferId, Lifetime};
 use crate::predict::{self, Options, Prepared};
 use crate::report::base64;
@@ -134,7 +134,7 @@ fn quantized(values: &[f32]) -> (f32, Vec<u8>) {
 }
 
 /// Keeps what the layers make in evaluation from being overwritten by what comes after.
-fn keep_outputs(network: &mut Network) {
+fn keep_outputs(network: &mut Network, _: &Description<'_>) {
     let written: Vec<BufferId> = network.plan.programs[network.evaluate.0]
         .calls
         .iter()

@@ -141,7 +141,7 @@ fn the_browser_agrees_on_dense_layers() {
 
 #[test]
 fn the_browser_agrees_on_batch_norm() {
-    agrees("mlp-50x100", of_batch(128));
+    agrees("mlp-128-128", Overrides { batch_norm: Some(true), ..of_batch(128) });
 }
 
 #[test]

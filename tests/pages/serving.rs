@@ -1,6 +1,7 @@
 //! The program itself, serving.
 
 use crate::trained::Trained;
+use gpu_mnist::recipe::Overrides;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -63,8 +64,8 @@ impl Drop for Serving {
 /// A network that recognises drawn digits, trained once for all tests here.
 pub(crate) fn reader() -> &'static Trained {
     static READER: OnceLock<Trained> = OnceLock::new();
-    READER
-        .get_or_init(|| crate::trained::trained_on(12_000, "cnn-16", gpu_mnist::recipe::Overrides::default()))
+    let changes = || Overrides { batch_size: Some(32), ..Overrides::default() };
+    READER.get_or_init(|| crate::trained::trained_on(12_000, "cnn-16", changes()))
 }
 
 /// A folder with that network in it.

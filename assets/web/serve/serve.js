@@ -58,6 +58,7 @@ function note(message, bad) {
 
 function showLayers(layers) {
   const box = $("layers");
+  $("inside").hidden = layers.length === 0;
   while (box.children.length > layers.length) box.lastChild.remove();
   layers.forEach((layer, i) => {
     if (!box.children[i]) {
@@ -112,7 +113,9 @@ class Run {
     const { perEpoch, steps } = this.start;
     const curve = (name, kind, key) => ({ name, kind, points: this.epochs.filter((e) => e[key] != null).map((e) => [e.epoch, e[key]]) });
     const stepPoints = this.steps.map((step) => [step.step / perEpoch, step.loss]);
-    const end = steps / perEpoch;
+    // A long run's first epochs are not squeezed against the axis.
+    const now = Math.max(this.epochs.at(-1)?.epoch ?? 0, (this.steps.at(-1)?.step ?? 0) / perEpoch);
+    const end = Math.min(steps / perEpoch, Math.max(2, 2 * now));
     this.loss.show([{ name: "step", kind: "faint", points: stepPoints }, curve("training", "first", "loss"), curve("validation", "second", "val_loss")], end);
     this.accuracy.show([curve("training", "first", "accuracy"), curve("validation", "second", "val_accuracy")], end);
     const done = Math.max(this.start.first_step, this.steps.at(-1)?.step ?? 0, (this.epochs.at(-1)?.epoch ?? 0) * perEpoch);

@@ -23,7 +23,7 @@ export function showLayer(canvas, { channels, height, width }, values) {
     canvas.style.width = `${columns * (channels <= 20 ? 20 : 7)}px`;
     return;
   }
-  const columns = Math.max(1, Math.min(channels, Math.floor(Math.sqrt(channels * 2))));
+  const columns = columnsFor(channels);
   const rows = Math.ceil(channels / columns);
   const [tileHeight, tileWidth] = [height + 1, width + 1]; // a gap between tiles
   const [gridHeight, gridWidth] = [rows * tileHeight - 1, columns * tileWidth - 1];
@@ -35,6 +35,13 @@ export function showLayer(canvas, { channels, height, width }, values) {
     return shade(values[(channel * height + row) * width + column]);
   });
   canvas.style.width = `${Math.min(340, gridWidth * Math.max(1, Math.floor(340 / gridWidth)))}px`;
+}
+
+// Whole rows if possible, about twice as wide as high.
+function columnsFor(channels) {
+  const wanted = Math.sqrt(channels * 2);
+  for (let columns = Math.floor(wanted * 1.5); columns > wanted / 1.6; columns--) if (channels % columns === 0) return columns;
+  return Math.ceil(wanted);
 }
 
 function mix(from, to, share) {
