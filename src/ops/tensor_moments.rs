@@ -137,6 +137,6 @@ impl Formula for TensorMoments {
 /// Ordinary numbers with what is none among them; the second channel of two has nothing else.
 pub(super) fn not_finite(len: usize) -> Vec<f32> {
     let strange = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
-    let value = |i: usize| if i % 5 == 0 || i >= len / 2 { strange[i % 3] } else { i as f32 - 11.5 };
+    let value = |i: usize| if i.is_multiple_of(5) || i >= len / 2 { strange[i % 3] } else { i as f32 - 11.5 };
     (0..len).map(value).collect()
 }
