@@ -175,7 +175,17 @@ fn the_lines_are_those_of_every_layer_and_epoch() {
     let pixels: Vec<f32> = data.train.images.pixels.iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
     let expected = histograms::expected(&pixels);
     assert_eq!((first.low, first.high), (expected.low, expected.high));
-    assert!((first.mean - expected.mean).abs() < 1e-6 && (first.deviation - expected.deviation).abs() < 1e-6);
+    // 784 pixels of 16 images are 49 sums of 256 numbers that are not negative, and there are 19 blocks: no number goes
+    // through more roundings of an addition than that, and then there are a difference, a product and a quotient.
+    let roundings = f64::from(256 + 49 * 19 + 3) * f64::from(f32::EPSILON) / 2.0;
+    assert!(
+        (first.mean - expected.mean).abs() <= roundings * expected.mean,
+        "{} {}",
+        first.mean,
+        expected.mean
+    );
+    let error = (first.deviation - expected.deviation).abs();
+    assert!(error <= roundings * expected.deviation, "{} {}", first.deviation, expected.deviation);
 }
 
 /// The values of a layer's weights, from the model at the end.
@@ -297,7 +307,7 @@ fn a_run_that_is_taken_up_again_has_the_same_lines() {
         Folder::create(&parent.path().join(name), &recipe, &record).unwrap()
     };
     let stop = AtomicBool::new(false);
-    let mut watch = |folder: &Folder, checkpoint, stop_after| {
+    let watch = |folder: &Folder, checkpoint, stop_after| {
         stop.store(false, Ordering::Relaxed);
         let mut watcher = Watcher { wants: true, found: Vec::new(), stop_after, stop: &stop };
         run(Job { folder: Some(folder), checkpoint, ..job(&recipe, &data, &device, &stop) }, &mut watcher)
