@@ -31,6 +31,14 @@ impl Console {
         Self { json, quiet, bar, last_line: Instant::now() }
     }
 
+    /// Takes the bar away until the next tick.
+    pub(super) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+            bar.reset();
+        }
+    }
+
     /// The course of the loss over all steps, in one line.
     pub(super) fn course(&self, losses: &[f64]) {
         const WIDTH: usize = 60;

@@ -10,9 +10,12 @@ mod devices;
 mod evaluate;
 mod predict;
 mod report;
+mod reproduce;
 mod signals;
 mod summary;
+mod sweep;
 mod train;
+mod trials;
 mod verify;
 mod watchers;
 
@@ -27,7 +30,7 @@ Exit codes:
   0    well
   1    failed otherwise
   2    wrong usage
-  3    no usable device
+  3    no usable device: none found, too small, refused, lost or hanging
   4    bad data, model or recipe file
   5    diverged (NaN or infinite loss)
   6    a threshold not met (--min-accuracy, verify)
@@ -64,10 +67,15 @@ enum Command {
     Bench(Box<bench::Bench>),
     /// Every adapter, and which one `auto` takes
     Devices(devices::Devices),
+    /// Train a grid of settings and seeds, or a part of one
+    Sweep(Box<sweep::Sweep>),
+    /// Train what was published, and print it beside what was obtained
+    Reproduce(Box<reproduce::Reproduce>),
 }
 
 /// Parses the command line, runs the command, and reports errors.
 pub fn main() -> ExitCode {
+    quieten_drivers();
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Train(command) => command.run(),
@@ -79,6 +87,8 @@ pub fn main() -> ExitCode {
         Command::Verify(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Devices(command) => command.run(),
+        Command::Sweep(command) => command.run(),
+        Command::Reproduce(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -88,6 +98,15 @@ pub fn main() -> ExitCode {
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::from(exit_code(&error))
         }
+    }
+}
+
+/// Mesa's OpenGL asks for a desktop's folder for sockets, which nothing here uses, and complains on stderr where it is not set,
+/// as on servers and in containers. Any folder will do.
+fn quieten_drivers() {
+    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: the first thing that `main` does, so there is no other thread that could read the environment.
+        unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
     }
 }
 

@@ -98,9 +98,11 @@ impl Train {
         }
         let stop = signals::stop_flag()?;
         let mut console = Console::new(self.json, self.quiet);
+        // A folder that holds no run is said before any driver is woken.
+        let resumed = self.resume.as_ref().map(|path| resume(path)).transpose()?;
         // Searching for adapters takes as long as reading data: do both at once.
-        let (device, start) = std::thread::scope(|scope| {
-            let data = scope.spawn(|| if self.resume.is_none() { Some(self.load_data()) } else { None });
+        let (device, data) = std::thread::scope(|scope| {
+            let data = scope.spawn(|| if resumed.is_none() { Some(self.load_data()) } else { None });
             let device = self.device.find();
             let data = data.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             (device, data)
@@ -108,8 +110,8 @@ impl Train {
         let (device, line) = device?;
         console.say(&line);
         let info = DeviceEvent::from(&device.info());
-        let start = match (&self.resume, start) {
-            (Some(path), _) => resume(path)?,
+        let start = match (resumed, data) {
+            (Some(start), _) => start,
             (None, Some(data)) => self.begin(data?, info)?,
             (None, None) => self.begin(self.load_data()?, info)?,
         };

@@ -98,8 +98,13 @@ impl Layer for Dense {
         true
     }
 
+    fn takes_dropout(&self) -> bool {
+        true
+    }
+
     fn forward(&self, e: &mut Emitter<'_>, x: Tensor) -> Trace {
-        let y = e.tensor("output", Shape::vector(self.outputs()), e.epilogue);
+        let mut y = e.tensor("output", Shape::vector(self.outputs()), e.epilogue);
+        y.dropout = e.dropout;
         let params = dense::Params {
             blocks: e.blocks as u32,
             inputs: x.shape.features() as u32,
@@ -107,8 +112,10 @@ impl Layer for Dense {
             weight: e.offset("weight"),
             bias: e.offset("bias"),
             activation: e.epilogue as u32,
+            dropout_layer: e.dropout.layer,
+            dropout_rate: e.dropout.rate,
         };
-        e.call(&Product, &params, &[x.buffer, e.shared.parameters, y.buffer]);
+        e.call(&Product, &params, &[x.buffer, e.shared.parameters, e.control, y.buffer]);
         Trace { x, y, saved: vec![] }
     }
 
@@ -124,9 +131,17 @@ impl Layer for Dense {
         let (weight, bias) = (e.offset("weight"), e.offset("bias"));
         let x_grad = wants.then(|| {
             let x_grad = e.gradient_of(x);
-            let activation = x.activation as u32;
-            let params = dense_input_grad::Params { blocks, inputs, units, weight, activation };
-            e.call(&DenseInputGrad, &params, &[y_grad, e.shared.parameters, x.buffer, x_grad]);
+            let params = dense_input_grad::Params {
+                blocks,
+                inputs,
+                units,
+                weight,
+                activation: x.activation as u32,
+                dropout_layer: x.dropout.layer,
+                dropout_rate: x.dropout.rate,
+            };
+            let buffers = [y_grad, e.shared.parameters, x.buffer, e.control, x_grad];
+            e.call(&DenseInputGrad, &params, &buffers);
             x_grad
         });
         // After the input's gradient, which needs the weights before their update.

@@ -51,9 +51,14 @@ impl Layer for MaxPool {
         Ok(Shape { channels: input.channels, height: input.height / size, width: input.width / size })
     }
 
+    fn takes_dropout(&self) -> bool {
+        true
+    }
+
     fn forward(&self, e: &mut Emitter<'_>, x: Tensor) -> Trace {
         let (height, width) = (x.shape.height / self.size, x.shape.width / self.size);
-        let y = e.tensor("output", Shape { height, width, ..x.shape }, Activation::Linear);
+        let mut y = e.tensor("output", Shape { height, width, ..x.shape }, Activation::Linear);
+        y.dropout = e.dropout;
         let params = max_pool::Params {
             blocks: e.blocks as u32,
             channels: x.shape.channels as u32,
@@ -62,8 +67,10 @@ impl Layer for MaxPool {
             size: self.size as u32,
             out_height: height as u32,
             out_width: width as u32,
+            dropout_layer: e.dropout.layer,
+            dropout_rate: e.dropout.rate,
         };
-        e.call(&Pooling, &params, &[x.buffer, y.buffer]);
+        e.call(&Pooling, &params, &[x.buffer, e.control, y.buffer]);
         Trace { x, y, saved: vec![] }
     }
 

@@ -140,8 +140,19 @@ pub trait Layer: fmt::Debug {
         false
     }
 
+    /// Whether its op can apply dropout to its output; see [`Emitter::dropout`].
+    fn takes_dropout(&self) -> bool {
+        false
+    }
+
     /// Whether its weights can be updated in the call that makes their gradients; see [`Emitter::fused_update`].
     fn fuses_update(&self) -> bool {
+        false
+    }
+
+    /// Whether its gradients are partial sums over slices of the batch, left in [`Emitter::partials`] at the places of
+    /// its parameters: all of them are added by one call.
+    fn sums_partials(&self) -> bool {
         false
     }
 

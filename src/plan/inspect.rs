@@ -98,6 +98,7 @@ pub fn add(network: &mut Network, d: &Description<'_>) -> Inspection {
     let [moments, edges, bins] = buffers;
     let mut inspection =
         Inspection { ranges, counts, feed, images: d.batch_size, moments, edges, bins, subjects: Vec::new() };
+    let partials = network::partials(plan, d);
     let mut builder = Builder {
         d,
         plan,
@@ -106,6 +107,7 @@ pub fn add(network: &mut Network, d: &Description<'_>) -> Inspection {
         labels: network.labels,
         units: &units,
         fused_update: None,
+        partials,
     };
     for program in [ranges, counts] {
         inspection.subjects.clear();
@@ -137,7 +139,7 @@ impl Inspection {
     fn outputs(&mut self, builder: &mut Builder<'_>, program: ProgramId) {
         let (feed, mut later) = (self.feed, Vec::new());
         let blocks = blocks(builder.d.batch_size);
-        let mut tensor = builder.gather(program, &feed, blocks);
+        let mut tensor = builder.gather(program, &feed, Mode::Evaluate, blocks);
         self.activation(builder, program, "input", &tensor);
         let mut names: Vec<&str> = Vec::new();
         for unit in builder.units {

@@ -350,18 +350,22 @@ impl<'a> Loop<'a> {
         f64::from(summed) / self.job.recipe.training.loss.divisor(images, batch) as f64
     }
 
+    /// Ends training where a loss, or anything else that the network keeps, is not finite.
     fn check_finite(&mut self, losses: &[f32], before: usize) -> Result<()> {
-        let Some(position) = losses.iter().position(|loss| !loss.is_finite()) else { return Ok(()) };
-        let weights = self.engine.weights()?;
-        let bad = self
-            .engine
-            .network
-            .parameters
-            .iter()
-            .find(|place| weights.of(place).iter().any(|value| !value.is_finite()));
-        let place = bad.map_or("no weight yet; the loss itself".to_owned(), |place| {
-            format!("first in the {} of layer {}", place.name, place.layer)
-        });
+        let position = losses.iter().position(|loss| !loss.is_finite());
+        let tensor = self.engine.not_finite()?;
+        let what = match (position, tensor) {
+            (None, None) => return Ok(()),
+            (Some(position), tensor) => format!(
+                "the loss of step {} is {} (not finite: {})",
+                before + position + 1,
+                losses[position],
+                tensor.unwrap_or_else(|| "no weight yet; the loss itself".into())
+            ),
+            (None, Some(tensor)) => {
+                format!("after step {} the network is not finite: {tensor}", before + losses.len())
+            }
+        };
         let kept = match self.job.folder {
             Some(folder) if folder.path().join(CHECKPOINT).exists() => {
                 format!(" The last finite checkpoint is kept in {}.", folder.path().display())
@@ -369,10 +373,8 @@ impl<'a> Loop<'a> {
             _ => String::new(),
         };
         bail!(Error::Diverged(format!(
-            "the loss of step {} is {} (not finite: {place}); lower --learning-rate (it is {}), clip gradients with --set \
-             training.clip_norm=1, or scale the pixels (--set data.scaling=\"unit\").{kept}",
-            before + position + 1,
-            losses[position],
+            "{what}; lower --learning-rate (it is {}), clip gradients with --set training.clip_norm=1, or scale the pixels \
+             (--set data.scaling=\"unit\").{kept}",
             self.job.recipe.optimizer.learning_rate()
         )))
     }
@@ -432,7 +434,8 @@ impl<'a> Loop<'a> {
         let checkpoint = Checkpoint::take(&mut self.engine, &self.progress, &self.losses, best)?;
         let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
         // A state that is not finite is no place to go on from; the epoch's end will report it.
-        if finite(&checkpoint.weights.parameters) && finite(&checkpoint.losses) {
+        let weights = [&checkpoint.weights.parameters, &checkpoint.weights.statistics, &checkpoint.losses];
+        if weights.into_iter().chain(&checkpoint.moments).all(|values| finite(values)) {
             folder.write(CHECKPOINT, &checkpoint.to_bytes()?)?;
         }
         (self.saved, self.saved_step) = (Instant::now(), self.progress.global_step);

@@ -186,8 +186,18 @@ mod tests {
         let size = FEATURES * FEATURES + FEATURES;
         for (weight, from, to) in [(0, x, y), (size, y, z)] {
             let (bias, activation) = (weight + FEATURES * FEATURES, Activation::Relu as u32);
-            let params = dense::Params { blocks, inputs, units, weight, bias, activation };
-            plan.call(program, "", &Dense, &params, &[from, parameters, to]);
+            let (dropout_layer, dropout_rate) = (0, 0.0);
+            let params = dense::Params {
+                blocks,
+                inputs,
+                units,
+                weight,
+                bias,
+                activation,
+                dropout_layer,
+                dropout_rate,
+            };
+            plan.call(program, "", &Dense, &params, &[from, parameters, control, to]);
         }
         for (weight, from, gradient) in [(size, y, z_grad), (0, x, y_grad)] {
             let (bias, momentum, nesterov) = (weight + FEATURES * FEATURES, 0.0, 0);
