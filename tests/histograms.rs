@@ -228,7 +228,8 @@ fn gradients_are_those_that_training_follows() {
         "training = { epochs = 1, batch_size = 300 }
          data = { validation = 'none' }
          optimizer = { name = 'sgd', learning_rate = 1.0 }
-         layers = [{ type = 'flatten' }, { type = 'dense', units = 12, activation = 'tanh' },
+         layers = [{ type = 'conv2d', filters = 3, kernel = 3, activation = 'tanh' }, { type = 'max_pool', size = 2 },
+             { type = 'flatten' }, { type = 'dense', units = 12, activation = 'tanh' },
              { type = 'batch_norm' }, { type = 'dense', units = 'classes' }]",
     );
     let data = data(300, 40);
@@ -241,9 +242,14 @@ fn gradients_are_those_that_training_follows() {
             let histogram = &one.unwrap().histogram;
             (histogram.mean, histogram.low.abs().max(histogram.high.abs()))
         };
-        for (layer, tensor) in
-            [("dense", "weight"), ("dense", "bias"), ("batch_normalization", "gamma"), ("dense_1", "weight")]
-        {
+        for (layer, tensor) in [
+            ("conv2d", "weight"),
+            ("conv2d", "bias"),
+            ("dense", "weight"),
+            ("dense", "bias"),
+            ("batch_normalization", "gamma"),
+            ("dense_1", "weight"),
+        ] {
             let (before, largest) = mean(Kind::Weight, 0, layer, tensor);
             let (after, _) = mean(Kind::Weight, 1, layer, tensor);
             let (gradient, steepest) = mean(Kind::Gradient, 0, layer, tensor);
