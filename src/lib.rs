@@ -24,7 +24,8 @@
 //! - **Ops know no model**, no backend and no file.
 //! - **Backends name no op.** A backend is a loop over calls.
 //! - **Only [`backend::gpu`] imports wgpu.**
-//! - **Only `data`, `recipe`, `train`, `sweep` and `cli` do input and output.**
+//! - **Only `data`, `recipe`, `train`, `sweep`, `report` and `cli` do input and output**, and only [`mod@data::fetch`]
+//!   connects to other machines.
 //! - **One seed decides a CPU run bit for bit**, whatever the number of threads, **and a GPU run bit for bit** on one device
 //!   and driver: no float atomics, sums in a fixed order.
 

@@ -4,6 +4,7 @@
 
 pub mod augment;
 pub mod emit;
+pub mod inspect;
 pub mod network;
 pub mod optimizer;
 mod slots;

@@ -100,10 +100,10 @@ pub struct Network {
 }
 
 /// A layer with the function that is fused into it.
-struct Unit<'a> {
-    layer: &'a dyn Layer,
+pub(super) struct Unit<'a> {
+    pub(super) layer: &'a dyn Layer,
     epilogue: Activation,
-    name: &'a str,
+    pub(super) name: &'a str,
     index: usize,
     parameters: &'a [ParameterPlace],
 }
@@ -211,7 +211,7 @@ fn unfused_len(layers: &[ResolvedLayer]) -> usize {
 
 /// Layers with their epilogues: a function right after a layer that can apply it is fused, one that cannot be fused
 /// becomes a unit of its own.
-fn units<'a>(layers: &'a [ResolvedLayer], places: &'a [ParameterPlace]) -> Vec<Unit<'a>> {
+pub(super) fn units<'a>(layers: &'a [ResolvedLayer], places: &'a [ParameterPlace]) -> Vec<Unit<'a>> {
     let mut units: Vec<Unit<'a>> = Vec::new();
     let mut first = 0;
     for resolved in layers {
@@ -246,7 +246,7 @@ fn moments(plan: &mut Plan, optimizer: &Optimizer, len: usize) -> Vec<BufferId> 
     names.iter().map(|name| plan.buffer(*name, len, Lifetime::Run)).collect()
 }
 
-fn feed(plan: &mut Plan, name: &str, rows: usize, batch: usize) -> Feed {
+pub(super) fn feed(plan: &mut Plan, name: &str, rows: usize, batch: usize) -> Feed {
     let steps = rows.div_ceil(batch.max(1));
     let mut buffer = |what: &str, words| plan.buffer(format!("{name}.{what}"), words, Lifetime::Run);
     Feed {
@@ -259,19 +259,19 @@ fn feed(plan: &mut Plan, name: &str, rows: usize, batch: usize) -> Feed {
     }
 }
 
-struct Builder<'a> {
-    d: &'a Description<'a>,
-    plan: &'a mut Plan,
-    shared: Shared,
-    images: BufferId,
-    labels: BufferId,
-    units: &'a [Unit<'a>],
-    fused_update: Option<FusedUpdate<'a>>,
+pub(super) struct Builder<'a> {
+    pub(super) d: &'a Description<'a>,
+    pub(super) plan: &'a mut Plan,
+    pub(super) shared: Shared,
+    pub(super) images: BufferId,
+    pub(super) labels: BufferId,
+    pub(super) units: &'a [Unit<'a>],
+    pub(super) fused_update: Option<FusedUpdate<'a>>,
 }
 
 impl Builder<'_> {
     /// Gather, forward, loss and backward; returns the layers' outputs.
-    fn train(&mut self, program: ProgramId, feed: &Feed) -> Vec<(String, Tensor)> {
+    pub(super) fn train(&mut self, program: ProgramId, feed: &Feed) -> Vec<(String, Tensor)> {
         let blocks = blocks(self.d.batch_size);
         let mut later = Vec::new();
         let x = self.gather(program, feed, Mode::Train, blocks);
@@ -314,7 +314,7 @@ impl Builder<'_> {
         tensor.buffer
     }
 
-    fn emitter<'b>(
+    pub(super) fn emitter<'b>(
         &'b mut self,
         unit: &'b Unit<'_>,
         program: ProgramId,
@@ -340,7 +340,7 @@ impl Builder<'_> {
         }
     }
 
-    fn gather(&mut self, program: ProgramId, feed: &Feed, mode: Mode, blocks: usize) -> Tensor {
+    pub(super) fn gather(&mut self, program: ProgramId, feed: &Feed, mode: Mode, blocks: usize) -> Tensor {
         let shape = self.d.input;
         let words = blocks * shape.features() * LANES;
         let buffer = self.plan.buffer("x", words, Lifetime::Step);
