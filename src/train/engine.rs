@@ -181,7 +181,8 @@ impl Engine {
             fuse_updates: true,
             target: device.target(),
         };
-        let build = |batch_size, evaluation_batch_size| network::build(&describe(batch_size, evaluation_batch_size));
+        let build =
+            |batch_size, evaluation_batch_size| network::build(&describe(batch_size, evaluation_batch_size));
         let fit = |batch_size| room::fit_evaluation(batch_size, rows, device.largest_binding(), build);
         let test = |network: &mut Network| {
             matches!(device, Device::Gpu { .. }).then(|| SelfTest::add(&mut network.plan))
