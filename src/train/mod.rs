@@ -4,6 +4,7 @@
 //! that changes, and what a checkpoint holds; [`folder`] is the run folder; [`model`] the model file.
 
 pub mod atomic;
+mod disk;
 pub mod engine;
 pub mod evaluation;
 pub mod event;
