@@ -120,15 +120,15 @@ impl Model {
             );
         }
         metadata.transform.check()?;
-        let recipe = Recipe::from_toml(&metadata.recipe, "the recipe in the model file")?;
+        let recipe = Recipe::from_toml(&metadata.recipe, "of the model file")?;
         let [channels, height, width] = metadata.input;
         let input = Shape { channels, height, width };
         if channels != 1 || input.features() == 0 || input.features() > layers::MAX_VALUES {
-            bail!("images of {input} are not what this program takes; expected one channel");
+            bail!("images of {input} are not what this program takes, expected one channel; train it anew");
         }
         if !(1..=MOST_CLASSES).contains(&metadata.classes) {
             bail!(
-                "{} classes are not what this program takes; expected 1 to {MOST_CLASSES}",
+                "{} classes are not what this program takes, expected 1 to {MOST_CLASSES}; train it anew",
                 metadata.classes
             );
         }
@@ -136,7 +136,9 @@ impl Model {
         let places = crate::plan::network::place_parameters(&layers);
         let weights = collect(&places, &mut tensors)?;
         if let Some(extra) = tensors.keys().next() {
-            bail!("the tensor {extra:?} belongs to no layer of the recipe");
+            bail!(
+                "the tensor {extra:?} belongs to no layer of the recipe; give the file as gpu-mnist wrote it"
+            );
         }
         Ok(Self { recipe, input, classes: metadata.classes, transform: metadata.transform, weights })
     }
@@ -216,7 +218,11 @@ fn collect(places: &[ParameterPlace], tensors: &mut Tensors) -> Result<Weights> 
     let mut taken = Vec::new();
     for place in places {
         let (name, shape) = pytorch_name_and_shape(place);
-        taken.push(tensors::take(tensors, &name, &shape)?);
+        let values = tensors::take(tensors, &name, &shape)?;
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            bail!("value {at} of the tensor {name} is {}, which is not finite; train it anew", values[at]);
+        }
+        taken.push(values);
     }
     let mut weights = Weights::zeros(places);
     for (place, values) in places.iter().zip(&taken) {

@@ -218,6 +218,10 @@ impl Checkpoint {
             && history.len() == epoch
             && history.iter().enumerate().all(|(i, record)| record.epoch == i + 1)
             && self.progress.best.is_none_or(|best| (1..=epoch).contains(&best.epoch));
+        let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+        if !finite(&self.weights.parameters) || !finite(&self.losses) {
+            bail!("it holds numbers that are not finite");
+        }
         if !whole || !counted {
             bail!("its parts do not fit together: was the file changed?");
         }

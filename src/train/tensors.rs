@@ -22,6 +22,9 @@ const LARGEST_HEADER: u64 = 16 << 20;
 /// Bytes of the length that comes first.
 const LENGTH: usize = 8;
 
+/// What to do about tensors that are not those of the network.
+const ANOTHER: &str = "give the file that was trained with this recipe";
+
 /// A named array of f32.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
@@ -190,9 +193,9 @@ fn explain(bytes: &[u8], error: &safetensors::SafeTensorError) -> anyhow::Error 
 /// # Errors
 /// When it is missing or has another shape.
 pub fn take(tensors: &mut Tensors, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-    let Some(tensor) = tensors.remove(name) else { bail!("the tensor {name} is missing") };
+    let Some(tensor) = tensors.remove(name) else { bail!("the tensor {name} is missing; {ANOTHER}") };
     if tensor.shape != shape {
-        bail!("the tensor {name} has the shape {:?}, expected {shape:?}", tensor.shape);
+        bail!("the tensor {name} has the shape {:?}, expected {shape:?}; {ANOTHER}", tensor.shape);
     }
     Ok(tensor.values)
 }
