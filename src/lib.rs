@@ -12,6 +12,7 @@
 //! - [`backend`]: interpreters of plans: [`backend::cpu`] and [`backend::gpu`].
 //! - [`train`]: the loop, evaluation, events, the model file, checkpoints, the run folder.
 //! - [`report`]: pictures, tables and pages of runs; TensorBoard files.
+//! - [`sweep`]: grids of trainings, parts of them, and published results beside obtained ones.
 //! - [`predict`]: from a photo to the form of the data.
 //! - [`mod@bench`]: a device's ceilings, ops, steps, and the time to an accuracy.
 //! - [`verify`]: comparing backends with the f64 reference, op by op and step by step.
@@ -23,7 +24,8 @@
 //! - **Ops know no model**, no backend and no file.
 //! - **Backends name no op.** A backend is a loop over calls.
 //! - **Only [`backend::gpu`] imports wgpu.**
-//! - **Only `data`, `recipe`, `train` and `cli` do input and output.**
+//! - **Only `data`, `recipe`, `train`, `sweep`, `report` and `cli` do input and output**, and only [`mod@data::fetch`]
+//!   connects to other machines.
 //! - **One seed decides a CPU run bit for bit**, whatever the number of threads, **and a GPU run bit for bit** on one device
 //!   and driver: no float atomics, sums in a fixed order.
 
@@ -39,5 +41,6 @@ pub mod predict;
 pub mod recipe;
 pub mod report;
 pub mod rng;
+pub mod sweep;
 pub mod train;
 pub mod verify;

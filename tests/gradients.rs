@@ -354,6 +354,7 @@ fn a_ragged_last_batch_and_the_summed_loss() {
     for step in [0, 1] {
         check_network(&deep, "training.loss = 'sum'", step);
         check_network(&deep, "training.loss = 'mean'", step);
+        check_network(&deep, "training.loss = 'full_batch_mean'", step);
         check_network(&[&dense("softmax"), OUTPUT], "training.loss = 'sum'", step);
     }
     check_network(&deep, "data.scaling = 'l2-columns'", 0);
@@ -755,6 +756,7 @@ fn ops_batch_norm() {
         running_variance: 3,
         activation: 0,
         momentum: 0.9,
+        one_minus_momentum: 0.1,
         epsilon: 1e-3,
     };
     let run_forward = |x: &[f64], parameters: &[f64], wanted| {
@@ -865,11 +867,18 @@ fn ops_dropout() {
 #[test]
 fn ops_softmax_xent() {
     use gpu_mnist::ops::softmax_xent;
+    use gpu_mnist::recipe::Reduction;
     let (blocks, classes, rows) = (2_u32, 4_u32, 21);
     let len = (blocks * classes) as usize * LANES;
     let z = spread(2, len);
-    for (sum, activation) in fusible().flat_map(|activation| [(0, activation), (1, activation)]) {
-        let params = softmax_xent::Params { blocks, classes, sum, activation: activation as u32 };
+    let reductions = [Reduction::Mean, Reduction::Sum, Reduction::FullBatchMean];
+    for (reduction, activation) in fusible().flat_map(|activation| reductions.map(|r| (r, activation))) {
+        let params = softmax_xent::Params {
+            blocks,
+            classes,
+            reduction: reduction as u32,
+            activation: activation as u32,
+        };
         let run_both = |z: &[f64], wanted| {
             let words = |words: Vec<u32>| Buffer::Words(words);
             let buffers = vec![
@@ -883,8 +892,8 @@ fn ops_softmax_xent() {
             ];
             run(&softmax_xent::SoftmaxXent, &params, buffers, wanted)
         };
-        let scale = if sum == 1 { 1.0 } else { f64::from(rows).recip() };
-        check_op(&format!("softmax_xent {activation:?}, sum {sum}"), &z, &run_both(&z, 4), |z| {
+        let scale = (reduction.divisor(rows as usize, 32) as f64).recip();
+        check_op(&format!("softmax_xent {activation:?}, {reduction:?}"), &z, &run_both(&z, 4), |z| {
             run_both(z, 5).iter().sum::<f64>() * scale
         });
     }

@@ -3,6 +3,7 @@
 use super::args::{DataArgs, DeviceArgs};
 use crate::data::Images;
 use crate::error::Error;
+use crate::report::terminal;
 use crate::train::engine::{DeviceData, Engine};
 use crate::train::evaluation::softmax;
 use crate::train::model::Model;
@@ -65,6 +66,10 @@ impl Predict {
                 text.push_str(&format!("{line}\n"));
             } else {
                 let label = data.test.labels[*index];
+                if super::draws() {
+                    let pixels = test.rows(*index..index + 1);
+                    text.push_str(&terminal::digit(pixels, test.height, test.width, super::style()));
+                }
                 text.push_str(&format!(
                     "image {index}: {digit} ({:.2} %), label {label}\n",
                     100.0 * probabilities[digit]

@@ -3,6 +3,7 @@
 use super::args::{DataArgs, DeviceArgs, RecipeArgs};
 use super::console::Console;
 use super::signals;
+use super::watchers::{TensorBoard, Watchers};
 use crate::data::DataSet;
 use crate::error::Error;
 use crate::layers::{self, Shape};
@@ -11,7 +12,9 @@ use crate::recipe::Recipe;
 use crate::train::engine::Weights;
 use crate::train::event::DeviceEvent;
 use crate::train::folder::{self, Folder, RunRecord};
+use crate::train::histograms::HISTOGRAMS;
 use crate::train::model::initial_weights;
+use crate::train::record;
 use crate::train::run::{Job, Outcome, run};
 use crate::train::state::Checkpoint;
 use anyhow::{Context, Result, bail};
@@ -55,6 +58,15 @@ pub(super) struct Train {
     /// A checkpoint after so many seconds within an epoch
     #[arg(long, value_name = "S", default_value_t = 60.0)]
     checkpoint_seconds: f64,
+    /// Write the page of the run too, report.html
+    #[arg(long)]
+    report: bool,
+    /// Histograms of activations, weights and gradients, once an epoch
+    #[arg(long)]
+    histograms: bool,
+    /// An event file for TensorBoard in the run folder, with scalars and histograms
+    #[arg(long)]
+    tensorboard: bool,
     /// Print each value of the recipe and where it comes from, and do nothing
     #[arg(long)]
     print_config: bool,
@@ -86,9 +98,11 @@ impl Train {
         }
         let stop = signals::stop_flag()?;
         let mut console = Console::new(self.json, self.quiet);
+        // A folder that holds no run is said before any driver is woken.
+        let resumed = self.resume.as_ref().map(|path| resume(path)).transpose()?;
         // Searching for adapters takes as long as reading data: do both at once.
-        let (device, start) = std::thread::scope(|scope| {
-            let data = scope.spawn(|| if self.resume.is_none() { Some(self.load_data()) } else { None });
+        let (device, data) = std::thread::scope(|scope| {
+            let data = scope.spawn(|| if resumed.is_none() { Some(self.load_data()) } else { None });
             let device = self.device.find();
             let data = data.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             (device, data)
@@ -96,14 +110,18 @@ impl Train {
         let (device, line) = device?;
         console.say(&line);
         let info = DeviceEvent::from(&device.info());
-        let start = match (&self.resume, start) {
-            (Some(path), _) => resume(path)?,
+        let start = match (resumed, data) {
+            (Some(start), _) => start,
             (None, Some(data)) => self.begin(data?, info)?,
             (None, None) => self.begin(self.load_data()?, info)?,
         };
         if self.verbose {
             console.say(&start.recipe.to_toml()?);
         }
+        let path = start.folder.path();
+        let tensorboard = self.tensorboard.then(|| TensorBoard::create(path)).transpose()?;
+        // A run that had histograms goes on having them.
+        let histograms = self.histograms || self.tensorboard || path.join(HISTOGRAMS).exists();
         let outcome = run(
             Job {
                 recipe: &start.recipe,
@@ -118,8 +136,16 @@ impl Train {
                 checkpoint_seconds: self.checkpoint_seconds,
                 stop: &stop,
             },
-            &mut console,
+            &mut Watchers { console: &mut console, histograms, tensorboard },
         )?;
+        console.course(&outcome.losses);
+        record::keep(&start.folder, &outcome, &start.data)?;
+        let page = path.join(record::PAGE);
+        let written = record::draw(path, self.report.then_some(&page))?;
+        console.say(&format!(
+            "drawn: {}",
+            written.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+        ));
         self.judge(&outcome)
     }
 

@@ -94,6 +94,7 @@ impl Layer for BatchNorm {
             running_variance,
             activation,
             momentum: self.momentum as f32,
+            one_minus_momentum: (1.0 - self.momentum) as f32,
             epsilon,
         };
         let saved = e.scratch("mean_and_inverse_deviation", 2 * x.shape.channels);

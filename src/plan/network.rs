@@ -8,7 +8,7 @@ use crate::layers::activation::ActivationLayer;
 use crate::layers::{Layer, LayerConfig, ParameterSpec, ResolvedLayer, Shape};
 use crate::ops::activation::Activation;
 use crate::ops::{self, DeviceClass, LANES, blocks, control};
-use crate::recipe::{Optimizer, Reduction};
+use crate::recipe::{Augment, Optimizer, Reduction};
 
 /// What the plan will run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Description<'a> {
     pub rows: usize,
     /// From bytes to numbers.
     pub transform: PixelTransform,
+    /// How training images are changed.
+    pub augment: &'a Augment,
     /// The reduction of the loss.
     pub loss: Reduction,
     /// The optimiser.
@@ -98,10 +100,10 @@ pub struct Network {
 }
 
 /// A layer with the function that is fused into it.
-struct Unit<'a> {
-    layer: &'a dyn Layer,
+pub(super) struct Unit<'a> {
+    pub(super) layer: &'a dyn Layer,
     epilogue: Activation,
-    name: &'a str,
+    pub(super) name: &'a str,
     index: usize,
     parameters: &'a [ParameterPlace],
 }
@@ -209,7 +211,7 @@ fn unfused_len(layers: &[ResolvedLayer]) -> usize {
 
 /// Layers with their epilogues: a function right after a layer that can apply it is fused, one that cannot be fused
 /// becomes a unit of its own.
-fn units<'a>(layers: &'a [ResolvedLayer], places: &'a [ParameterPlace]) -> Vec<Unit<'a>> {
+pub(super) fn units<'a>(layers: &'a [ResolvedLayer], places: &'a [ParameterPlace]) -> Vec<Unit<'a>> {
     let mut units: Vec<Unit<'a>> = Vec::new();
     let mut first = 0;
     for resolved in layers {
@@ -244,7 +246,7 @@ fn moments(plan: &mut Plan, optimizer: &Optimizer, len: usize) -> Vec<BufferId> 
     names.iter().map(|name| plan.buffer(*name, len, Lifetime::Run)).collect()
 }
 
-fn feed(plan: &mut Plan, name: &str, rows: usize, batch: usize) -> Feed {
+pub(super) fn feed(plan: &mut Plan, name: &str, rows: usize, batch: usize) -> Feed {
     let steps = rows.div_ceil(batch.max(1));
     let mut buffer = |what: &str, words| plan.buffer(format!("{name}.{what}"), words, Lifetime::Run);
     Feed {
@@ -257,22 +259,22 @@ fn feed(plan: &mut Plan, name: &str, rows: usize, batch: usize) -> Feed {
     }
 }
 
-struct Builder<'a> {
-    d: &'a Description<'a>,
-    plan: &'a mut Plan,
-    shared: Shared,
-    images: BufferId,
-    labels: BufferId,
-    units: &'a [Unit<'a>],
-    fused_update: Option<FusedUpdate<'a>>,
+pub(super) struct Builder<'a> {
+    pub(super) d: &'a Description<'a>,
+    pub(super) plan: &'a mut Plan,
+    pub(super) shared: Shared,
+    pub(super) images: BufferId,
+    pub(super) labels: BufferId,
+    pub(super) units: &'a [Unit<'a>],
+    pub(super) fused_update: Option<FusedUpdate<'a>>,
 }
 
 impl Builder<'_> {
     /// Gather, forward, loss and backward; returns the layers' outputs.
-    fn train(&mut self, program: ProgramId, feed: &Feed) -> Vec<(String, Tensor)> {
+    pub(super) fn train(&mut self, program: ProgramId, feed: &Feed) -> Vec<(String, Tensor)> {
         let blocks = blocks(self.d.batch_size);
         let mut later = Vec::new();
-        let x = self.gather(program, feed, blocks);
+        let x = self.gather(program, feed, Mode::Train, blocks);
         let mut traces: Vec<Trace> = Vec::new();
         let mut tensor = x;
         for unit in self.units {
@@ -302,7 +304,7 @@ impl Builder<'_> {
     fn evaluate(&mut self, program: ProgramId, feed: &Feed) -> BufferId {
         let blocks = blocks(self.d.evaluation_batch_size);
         let mut later = Vec::new();
-        let mut tensor = self.gather(program, feed, blocks);
+        let mut tensor = self.gather(program, feed, Mode::Evaluate, blocks);
         for unit in self.units {
             let mut emitter = self.emitter(unit, program, feed, Mode::Evaluate, blocks, &mut later);
             tensor = unit.layer.forward(&mut emitter, tensor).y;
@@ -312,7 +314,7 @@ impl Builder<'_> {
         tensor.buffer
     }
 
-    fn emitter<'b>(
+    pub(super) fn emitter<'b>(
         &'b mut self,
         unit: &'b Unit<'_>,
         program: ProgramId,
@@ -338,10 +340,18 @@ impl Builder<'_> {
         }
     }
 
-    fn gather(&mut self, program: ProgramId, feed: &Feed, blocks: usize) -> Tensor {
+    pub(super) fn gather(&mut self, program: ProgramId, feed: &Feed, mode: Mode, blocks: usize) -> Tensor {
         let shape = self.d.input;
         let words = blocks * shape.features() * LANES;
         let buffer = self.plan.buffer("x", words, Lifetime::Step);
+        let buffers = [self.images, feed.order, feed.control, buffer];
+        let tensor = Tensor { buffer, shape, activation: Activation::Linear };
+        if mode == Mode::Train && !self.d.augment.is_off() {
+            let size = (shape.height, shape.width);
+            let params = super::augment::params(self.d.augment, &self.d.transform, blocks, size);
+            self.plan.call(program, "data", &ops::gather_augmented::GatherAugmented, &params, &buffers);
+            return tensor;
+        }
         let params = ops::gather::Params {
             blocks: blocks as u32,
             height: shape.height as u32,
@@ -350,9 +360,8 @@ impl Builder<'_> {
             mean: self.d.transform.mean,
             divisor: self.d.transform.divisor,
         };
-        let buffers = [self.images, feed.order, feed.control, buffer];
         self.plan.call(program, "data", &ops::gather::Gather, &params, &buffers);
-        Tensor { buffer, shape, activation: Activation::Linear }
+        tensor
     }
 
     /// Returns the gradient with respect to the logits.
@@ -361,7 +370,7 @@ impl Builder<'_> {
         let params = ops::softmax_xent::Params {
             blocks: blocks as u32,
             classes: self.d.classes as u32,
-            sum: u32::from(self.d.loss == Reduction::Sum),
+            reduction: self.d.loss as u32,
             activation: logits.activation as u32,
         };
         let buffers =

@@ -4,6 +4,7 @@
 //! (`overrides`), and serde decodes it into the structs of this folder (`decode`); every error names its key as
 //! `--set` takes it, with layers counted from 0. `crate::layers::resolve` goes on from here.
 
+pub mod augment;
 pub mod data;
 mod decode;
 pub mod initializer;
@@ -16,6 +17,7 @@ mod tagged;
 pub mod training;
 mod tree;
 
+pub use augment::Augment;
 pub use data::{Data, Validation};
 pub use initializer::Initializer;
 pub use optimizer::Optimizer;
@@ -68,6 +70,9 @@ pub struct Settings {
     /// Scaling and validation.
     #[serde(default)]
     pub data: Data,
+    /// How training images vary from epoch to epoch.
+    #[serde(default)]
+    pub augment: Augment,
     /// Batches, length, loss.
     pub training: Training,
     /// How gradients become steps.
@@ -252,6 +257,7 @@ impl Settings {
             return Err(Problem::at("name", message));
         }
         self.data.check().map_err(|problem| problem.inside("data"))?;
+        self.augment.check().map_err(|problem| problem.inside("augment"))?;
         self.training.check(self.data.validation).map_err(|problem| problem.inside("training"))?;
         self.optimizer.check().map_err(|problem| problem.inside("optimizer"))?;
         self.schedule.check().map_err(|problem| problem.inside("schedule"))?;

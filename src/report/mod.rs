@@ -37,6 +37,7 @@ pub mod theme;
 mod trace;
 
 pub use axis::{Scale, Unit};
+pub use html::{Page, Part, Section};
 pub use picture::Picture;
 pub use run::Run;
 pub use sparkline::sparkline;

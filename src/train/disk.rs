@@ -1,6 +1,6 @@
 //! What training asks of the file system, one operation at a time, so that a test can make each one fail.
 //!
-//! [`System`] is the real one. `GPU_MNIST_TEST_FAULT` plants a fault in it, counting operations from 1:
+//! [`System`] is the real one. `GPU_MNIST_PLANT_DISK_FAULT` plants a fault in it, counting operations from 1:
 //!
 //! - `fail:7`: the 7th operation fails as on a full disk; a write fails half-way.
 //! - `from:7`: so does every later one, as when a disk stays full.
@@ -124,7 +124,7 @@ impl Plan {
 fn fault(half: impl FnOnce()) -> io::Result<()> {
     static PLAN: OnceLock<Option<Plan>> = OnceLock::new();
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let plan = PLAN.get_or_init(|| Plan::parse(&std::env::var("GPU_MNIST_TEST_FAULT").ok()?));
+    let plan = PLAN.get_or_init(|| Plan::parse(&std::env::var("GPU_MNIST_PLANT_DISK_FAULT").ok()?));
     let Some(Plan { mode, at }) = *plan else { return Ok(()) };
     let number = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
     if number < at || (mode != Mode::From && number > at) {

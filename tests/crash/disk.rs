@@ -1,8 +1,8 @@
 //! Real disks that are full, limited or read-only. A small file system of one's own needs root; where that is not to be had,
 //! the test says so, and the planted faults stand in for it.
 
-use crate::scene::{Scene, check_failure, error_text, litter};
-use std::path::{Path, PathBuf};
+use crate::scene::{Scene, check_failure, error_text, names};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// A file system in memory, gone with this value.
@@ -43,7 +43,7 @@ fn a_full_disk_costs_no_more_than_an_interval() {
     // The checkpoint and the model have about 200 kB each.
     let scene = Scene::new(2, 360);
     let (mut full, mut enough) = (0, 0);
-    for kib in [4, 8, 16, 32, 100, 200, 300, 400, 420, 440, 500, 600, 700, 4000] {
+    for kib in [4, 8, 16, 32, 100, 200, 300, 400, 420, 440, 500, 600, 700, 1000, 64_000] {
         let what = format!("{kib} KiB");
         let Some(disk) = Mount::new(scene.path(&format!("disk-{kib}")), kib << 10) else { return };
         let out = disk.0.join("run");
@@ -56,9 +56,9 @@ fn a_full_disk_costs_no_more_than_an_interval() {
         full += 1;
         check_failure(&output, &what);
         assert!(error_text(&output).contains("No space left on device"), "{}", error_text(&output));
-        assert_eq!(litter(&out), Vec::<String>::new(), "{what}");
+        assert_eq!(scene.litter(&out), Vec::<String>::new(), "{what}");
         scene.check_checkpoint(&out, &what);
-        disk.remount("size=16m");
+        disk.remount("size=64m");
         scene.check_end(&out, &what);
     }
     println!("{full} disks were full, {enough} sufficed");
@@ -70,7 +70,7 @@ fn a_read_only_folder_is_refused_and_left_as_it_is() {
     let scene = Scene::new(2, 24);
     let Some(disk) = Mount::new(scene.path("disk"), 16 << 20) else { return };
     let out = disk.0.join("run");
-    let killed = scene.train(&out).env("GPU_MNIST_TEST_FAULT", "kill:45").output().unwrap();
+    let killed = scene.train(&out).env("GPU_MNIST_PLANT_DISK_FAULT", "kill:45").output().unwrap();
     assert_eq!(killed.status.code(), Some(137));
     let before = names(&out);
     disk.remount("ro");
@@ -83,12 +83,6 @@ fn a_read_only_folder_is_refused_and_left_as_it_is() {
     scene.check_checkpoint(&out, "read-only");
     disk.remount("rw");
     scene.check_end(&out, "read-only");
-}
-
-fn names(folder: &Path) -> Vec<PathBuf> {
-    let mut names: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
-    names.sort();
-    names
 }
 
 /// Users other than root are refused by the rights of the folder.
@@ -129,7 +123,7 @@ fn a_limit_on_the_size_of_files_costs_no_more_than_an_interval() {
         // Root may have no rights in a container, but the limit holds for root too.
         check_failure(&output, &what);
         assert!(error_text(&output).contains("File too large"), "{}", error_text(&output));
-        assert_eq!(litter(&out), Vec::<String>::new(), "{what}");
+        assert_eq!(scene.litter(&out), Vec::<String>::new(), "{what}");
         scene.check_checkpoint(&out, &what);
         scene.check_end(&out, &what);
     }

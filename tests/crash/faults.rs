@@ -1,6 +1,6 @@
 //! A failure planted at every operation on the file system, one after the other: making, writing, syncing, renaming.
 
-use crate::scene::{Scene, check_failure, error_text, litter};
+use crate::scene::{Scene, check_failure, error_text};
 use gpu_mnist::train::folder::{CHECKPOINT, RUN};
 
 /// Plants a fault at each operation in turn until the run has no more of them.
@@ -9,7 +9,7 @@ fn at_every_operation(mode: &str) {
     for number in 1.. {
         let what = format!("{mode}:{number}");
         let out = scene.path(&what);
-        let output = scene.train(&out).env("GPU_MNIST_TEST_FAULT", &what).output().unwrap();
+        let output = scene.train(&out).env("GPU_MNIST_PLANT_DISK_FAULT", &what).output().unwrap();
         if output.status.success() {
             println!("{mode}: {} operations", number - 1);
             // Two files at the start, two at each end of an epoch, two checkpoints within each, two at the end, of five
@@ -18,7 +18,7 @@ fn at_every_operation(mode: &str) {
             scene.check_results(&out, &what);
             return;
         }
-        let left = litter(&out);
+        let left = scene.litter(&out);
         if mode == "kill" {
             assert_eq!(output.status.code(), Some(137), "{what}: {}", error_text(&output));
             assert!(left.len() <= 1, "{what}: {left:?}");

@@ -87,7 +87,13 @@ impl Scene {
     /// The files of a finished run.
     pub(crate) fn check_results(&self, out: &Path, what: &str) {
         assert!(results(out) == self.whole, "{what}: the run ends with other bytes");
-        assert_eq!(litter(out), Vec::<String>::new(), "{what}");
+        assert_eq!(self.litter(out), Vec::<String>::new(), "{what}");
+    }
+
+    /// Files that belong to no finished run.
+    pub(crate) fn litter(&self, out: &Path) -> Vec<String> {
+        let expected = names(&self.path("whole"));
+        names(out).into_iter().filter(|name| !expected.contains(name)).collect()
     }
 }
 
@@ -116,6 +122,15 @@ fn noise(count: u32) -> (Vec<u8>, Vec<u8>) {
     (images, labels)
 }
 
+/// Of the files in a folder; none of one that is not there.
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    let Ok(entries) = folder.read_dir() else { return Vec::new() };
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
 fn results(out: &Path) -> [Vec<u8>; 3] {
     [MODEL, HISTORY, STEPS].map(|file| std::fs::read(out.join(file)).unwrap_or_default())
 }
@@ -127,14 +142,6 @@ fn steps_logged(out: &Path) -> usize {
     let steps = whole.lines().map(|line| serde_json::from_str(line).expect("an event"));
     let steps = steps.filter_map(|event: serde_json::Value| event["step"].as_u64());
     steps.last().unwrap_or(0) as usize
-}
-
-/// Files that belong to no finished run.
-pub(crate) fn litter(out: &Path) -> Vec<String> {
-    let expected = [RUN, MODEL, HISTORY, STEPS, EVENTS, CHECKPOINT, "recipe.toml"];
-    let Ok(entries) = out.read_dir() else { return Vec::new() };
-    let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
-    names.filter(|name| !expected.contains(&name.as_str())).collect()
 }
 
 pub(crate) fn error_text(output: &Output) -> String {
