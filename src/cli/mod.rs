@@ -8,9 +8,11 @@ mod console;
 mod data;
 mod devices;
 mod evaluate;
+mod export;
 mod predict;
 mod report;
 mod reproduce;
+mod serve;
 mod signals;
 mod summary;
 mod sweep;
@@ -66,6 +68,10 @@ enum Command {
     Summary(summary::Summary),
     /// CPU-against-GPU parity: every op against the f64 reference
     Verify(verify::Verify),
+    /// Write a trained network for elsewhere: ONNX, PyTorch, a page on WebGPU
+    Export(export::Export),
+    /// A local page to draw digits on and to watch a run on
+    Serve(serve::Serve),
     /// The device's ceilings, each op at the shapes of each recipe, and whole training steps
     Bench(Box<bench::Bench>),
     /// Every adapter, and which one `auto` takes
@@ -88,6 +94,8 @@ pub fn main() -> ExitCode {
         Command::Data(command) => command.run(),
         Command::Summary(command) => command.run(),
         Command::Verify(command) => command.run(),
+        Command::Export(command) => command.run(),
+        Command::Serve(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Devices(command) => command.run(),
         Command::Sweep(command) => command.run(),
