@@ -79,7 +79,7 @@ fn alone(model: &Model, data: &DataSet, device: &Device) -> Result<Evaluation> {
 }
 
 /// Whether the model can see these images.
-fn check_fit(model: &Model, data: &DataSet) -> Result<()> {
+pub(super) fn check_fit(model: &Model, data: &DataSet) -> Result<()> {
     let images = &data.test.images;
     if (images.height, images.width) != (model.input.height, model.input.width) {
         bail!(Error::BadFile(format!(

@@ -8,9 +8,11 @@ mod console;
 mod data;
 mod devices;
 mod evaluate;
+mod export;
 mod predict;
 mod report;
 mod reproduce;
+mod serve;
 mod signals;
 mod summary;
 mod sweep;
@@ -19,7 +21,7 @@ mod trials;
 mod verify;
 mod watchers;
 
-use crate::error::exit_code;
+use crate::error::{exit_code, printable};
 use crate::report::terminal::TerminalStyle;
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -38,6 +40,9 @@ Exit codes:
 
 Environment: GPU_MNIST_BACKEND and GPU_MNIST_DATA_DIR stand in for --backend and --data; NO_COLOR and wgpu's own \
 WGPU_* variables are honoured.";
+
+/// No message that helps is longer; what is quotes a file without end.
+const LONGEST_MESSAGE: usize = 4000;
 
 /// Trains digit classifiers on any GPU, and proves its kernels right against the CPU.
 #[derive(Parser)]
@@ -63,6 +68,10 @@ enum Command {
     Summary(summary::Summary),
     /// CPU-against-GPU parity: every op against the f64 reference
     Verify(verify::Verify),
+    /// Write a trained network for elsewhere: ONNX, PyTorch, a page on WebGPU
+    Export(export::Export),
+    /// A local page to draw digits on and to watch a run on
+    Serve(serve::Serve),
     /// The device's ceilings, each op at the shapes of each recipe, and whole training steps
     Bench(Box<bench::Bench>),
     /// Every adapter, and which one `auto` takes
@@ -85,6 +94,8 @@ pub fn main() -> ExitCode {
         Command::Data(command) => command.run(),
         Command::Summary(command) => command.run(),
         Command::Verify(command) => command.run(),
+        Command::Export(command) => command.run(),
+        Command::Serve(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Devices(command) => command.run(),
         Command::Sweep(command) => command.run(),
@@ -95,7 +106,8 @@ pub fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // A closed stderr leaves only the exit code.
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            let _ =
+                writeln!(std::io::stderr(), "error: {}", printable(&format!("{error:#}"), LONGEST_MESSAGE));
             ExitCode::from(exit_code(&error))
         }
     }

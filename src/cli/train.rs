@@ -2,6 +2,7 @@
 
 use super::args::{DataArgs, DeviceArgs, RecipeArgs};
 use super::console::Console;
+use super::serve::Page;
 use super::signals;
 use super::watchers::{TensorBoard, Watchers};
 use crate::data::DataSet;
@@ -21,6 +22,9 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Steps between points of the loss on the page, where `--log-every` does not say.
+const STEPS_ON_PAGE: usize = 20;
 
 /// Flags of `train`.
 #[derive(Args)]
@@ -58,6 +62,9 @@ pub(super) struct Train {
     /// A checkpoint after so many seconds within an epoch
     #[arg(long, value_name = "S", default_value_t = 60.0)]
     checkpoint_seconds: f64,
+    /// Show the curves on a local page while it trains, and draw on it when it has; Ctrl-C ends the page
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = crate::serve::PORT)]
+    serve: Option<u16>,
     /// Write the page of the run too, report.html
     #[arg(long)]
     report: bool,
@@ -97,6 +104,7 @@ impl Train {
             return super::print(&self.recipe.load()?.print_config()?);
         }
         let stop = signals::stop_flag()?;
+        let page = self.serve.map(Page::bind).transpose()?;
         let mut console = Console::new(self.json, self.quiet);
         // A folder that holds no run is said before any driver is woken.
         let resumed = self.resume.as_ref().map(|path| resume(path)).transpose()?;
@@ -122,6 +130,10 @@ impl Train {
         let tensorboard = self.tensorboard.then(|| TensorBoard::create(path)).transpose()?;
         // A run that had histograms goes on having them.
         let histograms = self.histograms || self.tensorboard || path.join(HISTOGRAMS).exists();
+        let page = page.map(|page| page.show(path, &stop)).transpose()?;
+        if let Some(page) = &page {
+            console.say(&format!("the run is on {}", page.url));
+        }
         let outcome = run(
             Job {
                 recipe: &start.recipe,
@@ -131,7 +143,7 @@ impl Train {
                 initial: start.initial,
                 checkpoint: start.checkpoint,
                 folder: Some(&start.folder),
-                log_every: self.log_every,
+                log_every: self.log_every(),
                 checkpoint_steps: self.checkpoint_steps,
                 checkpoint_seconds: self.checkpoint_seconds,
                 stop: &stop,
@@ -140,13 +152,22 @@ impl Train {
         )?;
         console.course(&outcome.losses);
         record::keep(&start.folder, &outcome, &start.data)?;
-        let page = path.join(record::PAGE);
-        let written = record::draw(path, self.report.then_some(&page))?;
+        let report = path.join(record::PAGE);
+        let written = record::draw(path, self.report.then_some(&report))?;
         console.say(&format!(
             "drawn: {}",
             written.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
         ));
+        if let Some(page) = page {
+            console.say(&format!("draw on {}; Ctrl-C ends it", page.url));
+            page.wait()?;
+        }
         self.judge(&outcome)
+    }
+
+    /// A page wants to see something move.
+    fn log_every(&self) -> usize {
+        if self.serve.is_some() && self.log_every == 0 { STEPS_ON_PAGE } else { self.log_every }
     }
 
     fn load_data(&self) -> Result<DataSet> {
@@ -187,10 +208,11 @@ impl Train {
 
 /// Everything of a run from its folder.
 fn resume(path: &Path) -> Result<Start> {
-    let (folder, recipe, record) = Folder::open(path)?;
+    let (folder, recipe, record) = Folder::take_up(path)?;
     let mut data = DataSet::load(&record.data).context("the run's data set")?;
     if let Some(limit) = record.limit {
-        data.limit(limit)?;
+        let bad = |error| Error::BadFile(format!("{}: {error}", folder.path().join(folder::RUN).display()));
+        data.limit(limit).map_err(bad)?;
     }
     check_sources(&record, &data)?;
     let checkpoint = folder.checkpoint()?;

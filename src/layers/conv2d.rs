@@ -1,6 +1,7 @@
 //! Convolution of stride 1: y(f) = act(sum over c, i, j of w(c, i, j, f) x(c, row + i, column + j) + b(f)).
 
 use super::{Layer, ParameterSpec, Shape};
+use crate::export::{onnx, pytorch};
 use crate::ops::activation::Activation;
 use crate::ops::conv2d::{self, Conv2d as Convolution};
 use crate::ops::conv2d_input_grad::{self, Conv2dInputGrad};
@@ -183,6 +184,25 @@ impl Layer for Conv2d {
             e.call(&Conv2dInputGrad, &params, &[y_grad, e.shared.parameters, x.buffer, x_grad]);
             x_grad
         })
+    }
+
+    fn onnx(&self, chain: &mut onnx::Chain) {
+        let before = self.pad() as usize;
+        let after = if self.padding == Padding::Same { self.kernel - 1 - before } else { 0 };
+        let kernel = onnx::ints("kernel_shape", &[self.kernel; 2]);
+        chain.then(
+            "Conv",
+            &["weight", "bias"],
+            vec![kernel, onnx::ints("pads", &[before, before, after, after])],
+        );
+        chain.activation(self.activation);
+    }
+
+    fn pytorch(&self, modules: &mut pytorch::Modules, input: Shape) {
+        let Self { filters, kernel, .. } = self;
+        let padding = if self.padding == Padding::Same { ", padding=\"same\"" } else { "" };
+        modules.owner(&format!("Conv2d({}, {filters}, {kernel}{padding})", input.channels));
+        modules.activation(self.activation);
     }
 
     fn check(&self) -> Result<(), Problem> {

@@ -3,6 +3,7 @@
 //! An input of more than 1x1 is flattened first, in the order channel, row, column.
 
 use super::{Layer, ParameterSpec, Shape};
+use crate::export::{onnx, pytorch};
 use crate::ops::activation::Activation;
 use crate::ops::dense::{self, Dense as Product};
 use crate::ops::dense_input_grad::{self, DenseInputGrad};
@@ -151,6 +152,18 @@ impl Layer for Dense {
             None => e.call_later(&DenseWeightGrad, &params, &[x.buffer, y_grad, e.shared.gradients]),
         }
         x_grad
+    }
+
+    fn onnx(&self, chain: &mut onnx::Chain) {
+        chain.flatten();
+        chain.then("Gemm", &["weight", "bias"], vec![onnx::int("transB", 1)]);
+        chain.activation(self.activation);
+    }
+
+    fn pytorch(&self, modules: &mut pytorch::Modules, input: Shape) {
+        modules.flatten();
+        modules.owner(&format!("Linear({}, {})", input.features(), self.outputs()));
+        modules.activation(self.activation);
     }
 
     fn check(&self) -> Result<(), Problem> {

@@ -1,6 +1,7 @@
 //! The greatest value of each window of `size` x `size`; windows do not overlap, and rows or columns left over are dropped.
 
 use super::{Layer, Shape};
+use crate::export::{onnx, pytorch};
 use crate::ops::activation::Activation;
 use crate::ops::max_pool::{self, MaxPool as Pooling};
 use crate::ops::max_pool_grad::{self, MaxPoolGrad};
@@ -97,6 +98,16 @@ impl Layer for MaxPool {
             e.call(&MaxPoolGrad, &params, &[y_grad, x.buffer, x_grad]);
             x_grad
         })
+    }
+
+    fn onnx(&self, chain: &mut onnx::Chain) {
+        let window = [self.size; 2];
+        let attributes = vec![onnx::ints("kernel_shape", &window), onnx::ints("strides", &window)];
+        chain.then("MaxPool", &[], attributes);
+    }
+
+    fn pytorch(&self, modules: &mut pytorch::Modules, _: Shape) {
+        modules.owner(&format!("MaxPool2d({})", self.size));
     }
 
     fn check(&self) -> Result<(), Problem> {

@@ -18,6 +18,7 @@ pub use repeat::Repeat;
 pub(crate) use repeat::check;
 pub use resolve::{MAX_VALUES, ResolvedLayer, resolve};
 
+use crate::export::{onnx, pytorch};
 use crate::ops::activation::Activation;
 use crate::plan::BufferId;
 use crate::plan::emit::{Emitter, Tensor, Trace};
@@ -168,6 +169,12 @@ pub trait Layer: fmt::Debug {
         y_grad: BufferId,
         wants_input_grad: bool,
     ) -> Option<BufferId>;
+
+    /// Adds what it is in evaluation to an ONNX graph.
+    fn onnx(&self, chain: &mut onnx::Chain);
+
+    /// Adds the PyTorch modules that do the same in evaluation, for an input of this shape.
+    fn pytorch(&self, modules: &mut pytorch::Modules, input: Shape);
 
     /// Whether its settings make sense by themselves.
     ///

@@ -11,7 +11,7 @@
 //! no picture ever holds one.*
 
 mod axis;
-mod base64;
+pub(crate) mod base64;
 pub mod confusion;
 pub mod filters;
 mod font;

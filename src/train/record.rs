@@ -150,7 +150,7 @@ fn origin(recipe: &Recipe, record: &RunRecord) -> Vec<(String, String)> {
 }
 
 /// The rows of a CSV file of numbers; an empty cell is NaN, a missing file has none.
-fn rows(path: &Path) -> Result<Vec<Vec<f64>>> {
+pub(crate) fn rows(path: &Path) -> Result<Vec<Vec<f64>>> {
     let Ok(text) = std::fs::read_to_string(path) else { return Ok(Vec::new()) };
     let number = |cell: &str| if cell.is_empty() { Some(f64::NAN) } else { cell.parse().ok() };
     let row = |(number_of_line, line): (usize, &str)| {
