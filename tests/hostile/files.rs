@@ -74,6 +74,9 @@ impl Scene {
         std::fs::create_dir(&run).unwrap();
         for entry in Path::new(&self.path("run")).read_dir().unwrap() {
             let entry = entry.unwrap();
+            if entry.path().is_dir() {
+                continue;
+            }
             std::fs::copy(entry.path(), run.join(entry.file_name())).unwrap();
         }
         std::fs::copy(file, run.join(own)).unwrap();
