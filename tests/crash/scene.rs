@@ -140,8 +140,8 @@ fn steps_logged(out: &Path) -> usize {
     let text = std::fs::read_to_string(out.join(EVENTS)).unwrap_or_default();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let steps = whole.lines().map(|line| serde_json::from_str(line).expect("an event"));
-    let steps = steps.filter_map(|event: serde_json::Value| event["step"].as_u64());
-    steps.last().unwrap_or(0) as usize
+    let mut steps = steps.filter_map(|event: serde_json::Value| event["step"].as_u64());
+    steps.next_back().unwrap_or(0) as usize
 }
 
 pub(crate) fn error_text(output: &Output) -> String {
