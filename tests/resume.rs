@@ -157,7 +157,8 @@ fn every_part_of_a_checkpoint_matters() {
     let recipe = &recipes()[0];
     assert!(!train(&folder.path().join("whole"), recipe, &device, &data, usize::MAX, 0));
     let whole = files(&folder.path().join("whole"));
-    let changes: [(&str, fn(&mut Checkpoint)); 5] = [
+    type Change = fn(&mut Checkpoint);
+    let changes: [(&str, Change); 5] = [
         ("nothing", |_| ()),
         ("parameters", |c| c.weights.parameters[3] += 0.5),
         ("statistics", |c| c.weights.statistics.iter_mut().for_each(|value| *value += 0.5)),
