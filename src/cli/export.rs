@@ -89,7 +89,8 @@ impl Export {
         }
         let data = self.data.load()?;
         super::evaluate::check_fit(model, &data)?;
-        let seed = if self.run.is_dir() { Folder::open(&self.run)?.2.seed } else { 0 };
+        // A model without its run has no seed; what is random in the page is then that of seed 0.
+        let seed = Folder::open(&self.run).map_or(0, |(_, _, record)| record.seed);
         for file in web::files(model, &data, seed)? {
             let path = out.join(&file.path);
             let folder = path.parent().unwrap_or(out);

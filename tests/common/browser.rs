@@ -69,6 +69,9 @@ impl Browser {
             .args(webgpu.then_some("--enable-unsafe-webgpu"))
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("about:blank")
+            // The browser brings its own software adapter; what tests choose for the program is not meant for it.
+            .env_remove("VK_ICD_FILENAMES")
+            .env_remove("VK_DRIVER_FILES")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

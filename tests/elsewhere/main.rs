@@ -96,6 +96,17 @@ except onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument:
 logits.astype("<f8").tofile("logits.bin")
 "#;
 
+#[test]
+fn onnx_files_pass_the_checker() {
+    for (recipe, changes) in [("mlp-128-128", batch_norm()), ("cnn-28-10", everything())] {
+        let trained = trained(recipe, changes);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("model.onnx"), onnx::to_bytes(&trained.model).unwrap()).unwrap();
+        let check = "import onnx\nonnx.checker.check_model(onnx.load('model.onnx'), full_check=True)\n";
+        python(&["onnx"], check, folder.path());
+    }
+}
+
 fn onnx_gives_our_logits(recipe: &str, changes: Overrides) {
     let trained = trained(recipe, changes);
     let folder = tempfile::tempdir().unwrap();
@@ -243,4 +254,49 @@ fn the_printed_lines_load_the_exported_weights_into_pytorch() {
         let lines = pytorch::script(&trained.model, "w.safetensors").unwrap();
         pytorch_gives_our_logits(&trained, &lines, folder.path());
     }
+}
+
+#[test]
+fn export_writes_into_the_run_and_over_nothing_else() {
+    let trained = trained("mlp-16-16", Overrides::default());
+    let folder = tempfile::tempdir().unwrap();
+    let (run, foreign) = (folder.path().join("run"), folder.path().join("foreign"));
+    for path in [&run, &foreign] {
+        std::fs::create_dir(path).unwrap();
+    }
+    std::fs::write(foreign.join("letter.txt"), "dear").unwrap();
+    let model = run.join("model.safetensors");
+    trained.model.save(&model).unwrap();
+    let before = std::fs::read(&model).unwrap();
+    let export = |format: &str, out: Option<&Path>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-mnist"));
+        command.arg("export").arg(&run).args(["--format", format]).env_remove("GPU_MNIST_DATA_DIR");
+        command.args(out.map(|out| [Path::new("--out"), out]).into_iter().flatten()).output().unwrap()
+    };
+    for (format, out, code) in [
+        ("onnx", None, 0),
+        ("safetensors", None, 0),
+        ("web", None, 0),
+        ("web", None, 0),
+        ("safetensors", Some(&model), 2),
+        ("onnx", Some(&foreign), 2),
+        ("web", Some(&foreign), 2),
+        ("coreml", None, 2),
+    ] {
+        let output = export(format, out.map(|path| path.as_path()));
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{format} {out:?}: {message}");
+        assert!(code == 0 || message.contains("--out") || format == "coreml", "{message}");
+    }
+    assert_eq!(std::fs::read(&model).unwrap(), before);
+    let names = |folder: &Path| {
+        let mut names: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&foreign), ["letter.txt"]);
+    assert_eq!(names(&run), ["model.onnx", "model.safetensors", "pytorch.safetensors", "web"]);
+    let printed = String::from_utf8(export("safetensors", None).stdout).unwrap();
+    let path = run.join("pytorch.safetensors").display().to_string();
+    assert_eq!(printed, pytorch::script(&trained.model, &path).unwrap());
 }
