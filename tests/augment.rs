@@ -171,3 +171,22 @@ fn augmented_training_is_the_same_on_any_number_of_threads_and_nearly_so_on_a_gp
         }
     }
 }
+
+#[test]
+fn a_sheet_shows_augmented_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let preview = |name: &str, more: &[&str]| {
+        let out = folder.path().join(name);
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_gpu-mnist"))
+            .args(["data", "preview", "--data", "mnist", "--count", "4", "--out", out.to_str().unwrap()])
+            .args(more)
+            .output()
+            .unwrap();
+        (output.status.code(), std::fs::read(out).unwrap_or_default())
+    };
+    let (plain, changed) = (preview("a.png", &[]), preview("b.png", &["--augment", "cnn-best"]));
+    assert_eq!((plain.0, changed.0), (Some(0), Some(0)));
+    assert!(plain.1 != changed.1 && !changed.1.is_empty());
+    assert_eq!(preview("c.png", &["--augment", "softmax"]).0, Some(2), "nothing is on");
+    assert_eq!(preview("d.png", &["--augment", "cnn-best", "--split", "test"]).0, Some(2));
+}

@@ -220,7 +220,7 @@ fn another_length_is_refused_before_or_while_it_arrives() {
     Fetched::from(&[&Server::start(longer)]).failed(4, "offers 300001 bytes");
     // Without a length, the end is where the connection closes.
     let unannounced = |_: usize, _: &Asked, stream: &mut TcpStream| {
-        send(stream, "200 OK", "", &[content(), vec![0; 70_000]].concat())
+        send(stream, "200 OK", "", &[content(), vec![0; 70_000]].concat());
     };
     Fetched::from(&[&Server::start(unannounced)]).failed(4, "more than the expected");
 }
@@ -424,4 +424,46 @@ fn qmnist_labels_become_idx_and_are_verified() {
     assert_eq!(verdict("qmnist-train-labels-idx1-ubyte"), Verdict::Listed);
     std::fs::write(made, [0, 0, 8, 1, 0, 0, 0, 3, 0, 8, 17]).unwrap();
     assert!(matches!(verdict("qmnist-train-labels-idx1-ubyte"), Verdict::Damaged { .. }));
+}
+
+/// The archive has folders for six sets, and a file that is none of them.
+#[test]
+fn emnist_is_unpacked_into_a_folder_for_each_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    let splits = ["balanced", "byclass", "bymerge", "digits", "letters", "mnist"];
+    for (number, split) in splits.iter().enumerate() {
+        let label = number as u8;
+        for part in ["train", "test"] {
+            let images = [&[0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2][..], &[1, 2, 3, label]].concat();
+            let labels = vec![0, 0, 8, 1, 0, 0, 0, 1, label];
+            for (kind, bytes) in [("images-idx3", images), ("labels-idx1", labels)] {
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                encoder.write_all(&bytes).unwrap();
+                zip.start_file(format!("gzip/emnist-{split}-{part}-{kind}-ubyte.gz"), options).unwrap();
+                zip.write_all(&encoder.finish().unwrap()).unwrap();
+            }
+        }
+    }
+    zip.start_file("gzip/../../evil", options).unwrap();
+    let archive = zip.finish().unwrap().into_inner();
+    std::fs::write(folder.path().join("gzip.zip"), &archive).unwrap();
+    let sum: String = Sha256::digest(&archive).iter().map(|byte| format!("{byte:02x}")).collect();
+    let file =
+        Remote { name: "gzip.zip", bytes: archive.len() as u64, sha256: Box::leak(sum.into_boxed_str()) };
+    let set = Catalogued { name: "emnist", mirrors: &[], files: vec![file], form: Form::Emnist };
+    let request =
+        Request { set, folder: folder.path().to_owned(), mirrors: vec![], patience: Duration::from_secs(1) };
+    fetch(&request, &mut |_| {}).unwrap();
+    for (number, split) in splits.iter().enumerate() {
+        let path = folder.path().join(split);
+        let data = gpu_mnist::data::DataSet::load(path.to_str().unwrap()).unwrap();
+        assert_eq!((data.train.labels, data.test.images.pixels[3]), (vec![number as u8], number as u8));
+        let checked = verify(path.to_str().unwrap()).unwrap();
+        assert!(
+            checked.len() == 4 && checked.iter().all(|one| one.verdict == Verdict::Listed),
+            "{checked:?}"
+        );
+    }
 }

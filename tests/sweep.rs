@@ -178,7 +178,7 @@ fn reproduce_prints_published_beside_obtained_and_adds_seeds_to_what_is_there() 
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines.len(), 4, "{table}");
     assert!(lines[3].starts_with("N(0, 1), tanh") && lines[3].contains("0.1094"), "{table}");
-    assert!(lines[3].ends_with("fails alike"), "{table}");
+    assert!(lines[3].ends_with("fails alike") && lines[3].contains("cpu, "), "{table}");
     let (markdown, messages) = reproduce(&["--seeds", "2", "--markdown"]);
     assert!(markdown.starts_with("| recipe ") && markdown.contains(" ± "), "{markdown}");
     assert_eq!(messages.matches(", as found").count(), 2, "{messages}");

@@ -21,7 +21,7 @@ mod trials;
 mod verify;
 mod watchers;
 
-use crate::error::exit_code;
+use crate::error::{exit_code, printable};
 use crate::report::terminal::TerminalStyle;
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -40,6 +40,9 @@ Exit codes:
 
 Environment: GPU_MNIST_BACKEND and GPU_MNIST_DATA_DIR stand in for --backend and --data; NO_COLOR and wgpu's own \
 WGPU_* variables are honoured.";
+
+/// No message that helps is longer; what is quotes a file without end.
+const LONGEST_MESSAGE: usize = 4000;
 
 /// Trains digit classifiers on any GPU, and proves its kernels right against the CPU.
 #[derive(Parser)]
@@ -103,7 +106,8 @@ pub fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // A closed stderr leaves only the exit code.
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            let _ =
+                writeln!(std::io::stderr(), "error: {}", printable(&format!("{error:#}"), LONGEST_MESSAGE));
             ExitCode::from(exit_code(&error))
         }
     }

@@ -208,10 +208,11 @@ impl Train {
 
 /// Everything of a run from its folder.
 fn resume(path: &Path) -> Result<Start> {
-    let (folder, recipe, record) = Folder::open(path)?;
+    let (folder, recipe, record) = Folder::take_up(path)?;
     let mut data = DataSet::load(&record.data).context("the run's data set")?;
     if let Some(limit) = record.limit {
-        data.limit(limit)?;
+        let bad = |error| Error::BadFile(format!("{}: {error}", folder.path().join(folder::RUN).display()));
+        data.limit(limit).map_err(bad)?;
     }
     check_sources(&record, &data)?;
     let checkpoint = folder.checkpoint()?;

@@ -31,24 +31,28 @@ pub const MOMENTS: usize = 5;
 /// See the shader for the formula.
 pub struct TensorMoments;
 
-/// The places of a channel that count, run by run.
+/// Words whose values are added before the sums are: long sums of f32 would lose digits.
+const TOGETHER: usize = 16 * LANES;
+
+/// The places of a channel that count, by pieces of its runs, which begin with the first lane.
 fn runs<'a, T>(p: &'a Params, values: &'a [T], channel: usize) -> impl Iterator<Item = (usize, &'a [T])> + Clone {
     let (channels, each, len) = (p.channels as usize, p.each as usize, p.len as usize);
-    (0..p.blocks as usize).map(move |block| {
+    (0..p.blocks as usize).flat_map(move |block| {
         let start = (block * channels + channel) * each;
         let run = start.min(len)..(start + each).min(len);
-        (block, &values[p.first as usize + run.start..p.first as usize + run.end])
+        let run = &values[p.first as usize + run.start..p.first as usize + run.end];
+        run.chunks(TOGETHER).map(move |piece| (block, piece))
     })
 }
 
-/// The finite values of a run that are of images that count.
+/// The finite values of a piece that are of images that count.
 fn counted<T: Real>(p: &Params, block: usize, run: &[T]) -> impl Iterator<Item = T> {
     let images = (p.images as usize).saturating_sub(block * LANES);
     let counts = move |(i, x): (usize, &T)| (i % LANES < images && x.to_f64().is_finite()).then_some(*x);
     run.iter().enumerate().filter_map(counts)
 }
 
-/// The result of one channel. Runs are added one by one, so that long sums of f32 lose little.
+/// The result of one channel.
 fn moments<T: Real>(p: &Params, values: &[T], channel: usize) -> [T; MOMENTS] {
     let (mut low, mut high) = (T::of(f64::from(f32::MAX)), T::of(f64::from(f32::MIN)));
     let (mut count, mut sum, mut squares) = (0_u32, T::ZERO, T::ZERO);
@@ -137,6 +141,6 @@ impl Formula for TensorMoments {
 /// Ordinary numbers with what is none among them; the second channel of two has nothing else.
 pub(super) fn not_finite(len: usize) -> Vec<f32> {
     let strange = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
-    let value = |i: usize| if i % 5 == 0 || i >= len / 2 { strange[i % 3] } else { i as f32 - 11.5 };
+    let value = |i: usize| if i.is_multiple_of(5) || i >= len / 2 { strange[i % 3] } else { i as f32 - 11.5 };
     (0..len).map(value).collect()
 }

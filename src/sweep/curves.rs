@@ -4,53 +4,23 @@ use super::table::Row;
 use crate::report::Run;
 use crate::report::plot::Curve;
 use crate::train::folder::HISTORY;
-use anyhow::{Context, Result};
-use std::path::{Path, PathBuf};
+use crate::train::record::rows;
+use anyhow::Result;
+use std::path::PathBuf;
 
-/// The columns of a run's history.
-#[derive(Clone, Debug, Default)]
-struct Epochs {
-    loss: Vec<f64>,
-    accuracy: Vec<f64>,
-    val_loss: Vec<f64>,
-    val_accuracy: Vec<f64>,
-}
-
-/// Reads a run's history; empty where training ended before its first epoch did.
-fn history(folder: &Path) -> Result<Epochs> {
-    let path = folder.join(HISTORY);
-    let mut epochs = Epochs::default();
-    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(epochs) };
-    let mut lines = text.lines();
-    let names: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
-    for line in lines {
-        for (name, cell) in names.iter().zip(line.split(',')) {
-            let column = match *name {
-                "loss" => &mut epochs.loss,
-                "accuracy" => &mut epochs.accuracy,
-                "val_loss" => &mut epochs.val_loss,
-                "val_accuracy" => &mut epochs.val_accuracy,
-                _ => continue,
-            };
-            if !cell.is_empty() {
-                column
-                    .push(cell.parse().with_context(|| format!("{}: {cell} is no number", path.display()))?);
-            }
-        }
-    }
-    Ok(epochs)
-}
+/// Columns of a run's history.
+const ACCURACY: usize = 1;
+const LOSS: usize = 2;
+const VAL_ACCURACY: usize = 3;
+const VAL_LOSS: usize = 4;
 
 /// A row with its curves; `folders` are those of its seeds.
 ///
 /// # Errors
 /// When a history is no history.
 pub fn run(row: &Row, folders: &[PathBuf]) -> Result<Run> {
-    let histories = folders.iter().map(|folder| history(folder)).collect::<Result<Vec<_>>>()?;
-    let curve = |column: fn(&Epochs) -> &Vec<f64>| {
-        let columns: Vec<&Vec<f64>> = histories.iter().map(column).collect();
-        Curve::new(&row.name, mean(&columns))
-    };
+    let histories = folders.iter().map(|folder| rows(&folder.join(HISTORY))).collect::<Result<Vec<_>>>()?;
+    let curve = |column: usize| Curve::new(&row.name, mean(&histories, column));
     let filled = |curves: [Curve; 2]| curves.into_iter().filter(|curve| !curve.points.is_empty()).collect();
     let mut facts = row.settings.clone();
     let seeds = row.n - row.diverged;
@@ -61,20 +31,21 @@ pub fn run(row: &Row, folders: &[PathBuf]) -> Result<Run> {
         name: row.name.clone(),
         facts,
         x_label: "epoch".to_owned(),
-        loss: filled([curve(|epochs| &epochs.loss), curve(|epochs| &epochs.val_loss)]),
-        accuracy: filled([curve(|epochs| &epochs.accuracy), curve(|epochs| &epochs.val_accuracy)]),
+        loss: filled([curve(LOSS), curve(VAL_LOSS)]),
+        accuracy: filled([curve(ACCURACY), curve(VAL_ACCURACY)]),
         ..Run::default()
     })
 }
 
-/// The mean at each epoch over the columns that reach it.
-fn mean(columns: &[&Vec<f64>]) -> Vec<(f64, f64)> {
-    let longest = columns.iter().map(|column| column.len()).max().unwrap_or(0);
+/// The mean of a column at each epoch over the runs that have it there; NaN is what was not measured.
+fn mean(histories: &[Vec<Vec<f64>>], column: usize) -> Vec<(f64, f64)> {
+    let longest = histories.iter().map(Vec::len).max().unwrap_or(0);
     let at = |epoch: usize| {
-        let values: Vec<f64> = columns.iter().filter_map(|column| column.get(epoch).copied()).collect();
-        ((epoch + 1) as f64, values.iter().sum::<f64>() / values.len() as f64)
+        let cells = histories.iter().filter_map(|history| history.get(epoch)?.get(column).copied());
+        let values: Vec<f64> = cells.filter(|value| !value.is_nan()).collect();
+        (!values.is_empty()).then(|| ((epoch + 1) as f64, values.iter().sum::<f64>() / values.len() as f64))
     };
-    (0..longest).map(at).collect()
+    (0..longest).filter_map(at).collect()
 }
 
 #[cfg(test)]
@@ -83,19 +54,10 @@ mod tests {
 
     #[test]
     fn the_mean_is_over_the_runs_that_got_so_far() {
-        assert_eq!(mean(&[&vec![1.0, 2.0], &vec![3.0]]), [(1.0, 2.0), (2.0, 2.0)]);
-        assert_eq!(mean(&[]), []);
-    }
-
-    #[test]
-    fn a_history_is_read_by_the_names_of_its_columns() {
-        let folder = tempfile::tempdir().unwrap();
-        let text = "epoch,accuracy,loss,val_accuracy,val_loss\n1,0.5,1.25,,\n2,0.75,0.5,0.7,0.6\n";
-        std::fs::write(folder.path().join(HISTORY), text).unwrap();
-        let epochs = history(folder.path()).unwrap();
-        assert_eq!((epochs.loss, epochs.accuracy), (vec![1.25, 0.5], vec![0.5, 0.75]));
-        assert_eq!((epochs.val_loss, epochs.val_accuracy), (vec![0.6], vec![0.7]));
-        std::fs::write(folder.path().join(HISTORY), "epoch,loss\n1,x\n").unwrap();
-        assert!(history(folder.path()).is_err());
+        let one = vec![vec![1.0, 0.5, f64::NAN], vec![2.0, 0.75, f64::NAN]];
+        let other = vec![vec![1.0, 1.0, f64::NAN]];
+        assert_eq!(mean(&[one.clone(), other], 1), [(1.0, 0.75), (2.0, 0.75)]);
+        assert_eq!(mean(std::slice::from_ref(&one), 2), []);
+        assert_eq!(mean(&[one], 9), []);
     }
 }

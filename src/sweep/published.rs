@@ -160,6 +160,7 @@ pub fn table(lines: &[Line]) -> Table {
         "published loss",
         "obtained loss",
         "seconds",
+        "device",
         "verdict",
     ]);
     let figure = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.4}"));
@@ -178,6 +179,7 @@ pub fn table(lines: &[Line]) -> Table {
             figure(line.published_loss),
             cell(row.test_loss, finished, 4),
             cell(row.train_seconds, finished, 1),
+            row.devices.join("; "),
             verdict,
         ]);
     }
@@ -244,7 +246,7 @@ mod tests {
         };
         assert_eq!(count(&[]).unwrap(), rows().unwrap().len());
         assert_eq!(count(&["he, relu"]).unwrap(), 1);
-        assert_eq!(count(&["mlp-50x100", "softmax"]).unwrap(), 9);
+        assert_eq!(count(&["mlp-50x100", "softmax"]).unwrap(), 10);
         let error = count(&["cnn-61"]).unwrap_err().to_string();
         assert!(error.contains("did you mean \"cnn-16\"?"), "{error}");
     }

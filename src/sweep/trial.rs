@@ -108,7 +108,7 @@ pub fn train(trial: &Trial, common: &Common<'_>, observer: &mut dyn Observer) ->
 
 /// Opens a run folder and makes sure that it holds this trial on these data.
 fn reopen(path: &Path, trial: &Trial, common: &Common<'_>) -> Result<Folder> {
-    let (folder, recipe, record) = Folder::open(path)?;
+    let (folder, recipe, record) = Folder::take_up(path)?;
     let sources: Vec<_> = common.data.sources.iter().map(folder::SourceRecord::from).collect();
     let other = [
         (*recipe != *trial.recipe, "recipe"),

@@ -8,6 +8,7 @@
 
 pub mod atomic;
 pub mod augmented;
+mod disk;
 pub mod engine;
 pub mod ensemble;
 pub mod evaluation;

@@ -150,7 +150,7 @@ fn origin(recipe: &Recipe, record: &RunRecord) -> Vec<(String, String)> {
 }
 
 /// The rows of a CSV file of numbers; an empty cell is NaN, a missing file has none.
-fn rows(path: &Path) -> Result<Vec<Vec<f64>>> {
+pub(crate) fn rows(path: &Path) -> Result<Vec<Vec<f64>>> {
     let Ok(text) = std::fs::read_to_string(path) else { return Ok(Vec::new()) };
     let number = |cell: &str| if cell.is_empty() { Some(f64::NAN) } else { cell.parse().ok() };
     let row = |(number_of_line, line): (usize, &str)| {
@@ -231,11 +231,11 @@ impl Sizes {
     fn mean_losses(self, steps: &[Vec<f64>], reduction: Reduction) -> Vec<(f64, f64)> {
         let images = |step: usize| {
             let first = step % self.rows.div_ceil(self.batch) * self.batch;
-            self.batch.min(self.rows - first) as f64
+            self.batch.min(self.rows - first)
         };
         let point = |(step, row): (usize, &Vec<f64>)| {
-            let divisor = if reduction == Reduction::Sum { images(step) } else { 1.0 };
-            Some((*row.first()?, row.get(1)? / divisor))
+            let (rows, summed) = (images(step), reduction.divisor(images(step), self.batch) as f64);
+            Some((*row.first()?, row.get(1)? * summed / rows as f64))
         };
         steps.iter().enumerate().filter_map(point).collect()
     }
@@ -256,7 +256,7 @@ fn is_shown(one: &LayerHistogram, last_output: Option<&str>, bends: bool) -> boo
 /// The lines to be shown of a kind, epoch by epoch.
 fn shown(kind: Kind, all: &[LayerHistogram]) -> BTreeMap<usize, Vec<&LayerHistogram>> {
     let of_kind = || all.iter().filter(|one| one.kind == kind);
-    let last = of_kind().last().map(|one| one.layer.as_str());
+    let last = of_kind().next_back().map(|one| one.layer.as_str());
     let bends = of_kind().any(|one| one.function != Activation::Linear);
     let mut epochs: BTreeMap<usize, Vec<&LayerHistogram>> = BTreeMap::new();
     for one in of_kind().filter(|one| is_shown(one, last, bends)) {

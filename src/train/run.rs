@@ -95,7 +95,6 @@ struct Loop<'a> {
     losses: Vec<f32>,
     best_weights: Option<Weights>,
     saved: Instant,
-    saved_step: usize,
 }
 
 impl<'a> Loop<'a> {
@@ -137,18 +136,18 @@ impl<'a> Loop<'a> {
             (None, None) => Weights::initial(&layers, &engine.network.parameters, job.seed),
         };
         engine.set_weights(&weights)?;
+        let steps_per_epoch = rows.div_ceil(engine.batch_size());
+        let total_steps = recipe.training.length().total_steps(steps_per_epoch as u64) as usize;
         let (progress, mut losses, best_weights) = match checkpoint {
             Some(checkpoint) => {
+                checkpoint.check_place(steps_per_epoch, total_steps)?;
                 checkpoint.restore(&mut engine)?;
                 (checkpoint.progress, checkpoint.losses, checkpoint.best_weights)
             }
             None => Default::default(),
         };
         losses.truncate(losses.len() - progress.step);
-        let steps_per_epoch = rows.div_ceil(engine.batch_size());
-        let total_steps = recipe.training.length().total_steps(steps_per_epoch as u64) as usize;
         let model = Model { recipe: recipe.clone(), input, classes: data.classes, transform, weights };
-        let saved_step = progress.global_step;
         let mut this = Self {
             job,
             observer,
@@ -164,7 +163,6 @@ impl<'a> Loop<'a> {
             losses,
             best_weights,
             saved: Instant::now(),
-            saved_step,
         };
         this.announce()?;
         this.start_histograms()?;
@@ -422,8 +420,10 @@ impl<'a> Loop<'a> {
     }
 
     fn checkpoint_is_due(&self) -> bool {
-        let steps = self.progress.global_step - self.saved_step;
-        let by_steps = self.job.checkpoint_steps > 0 && steps >= self.job.checkpoint_steps;
+        // Counted within the epoch, at whose end there is one as well: so none is more than this many steps after another,
+        // wherever the run was taken up.
+        let every = self.job.checkpoint_steps;
+        let by_steps = every > 0 && self.progress.step.is_multiple_of(every);
         self.job.folder.is_some()
             && (by_steps || self.saved.elapsed().as_secs_f64() >= self.job.checkpoint_seconds)
     }
@@ -438,7 +438,7 @@ impl<'a> Loop<'a> {
         if weights.into_iter().chain(&checkpoint.moments).all(|values| finite(values)) {
             folder.write(CHECKPOINT, &checkpoint.to_bytes()?)?;
         }
-        (self.saved, self.saved_step) = (Instant::now(), self.progress.global_step);
+        self.saved = Instant::now();
         Ok(())
     }
 

@@ -144,7 +144,7 @@ impl Gpu {
         }
         self.in_flight.push_back(self.queue.submit([encoder.finish()]));
         self.submissions += 1;
-        self.rehearse();
+        self.rehearse()?;
         if self.in_flight.len() > IN_FLIGHT
             && let Some(oldest) = self.in_flight.pop_front()
         {
@@ -154,13 +154,16 @@ impl Gpu {
     }
 
     /// Lets happen what a rehearsal wants after this submission.
-    fn rehearse(&mut self) {
+    fn rehearse(&mut self) -> Result<()> {
         if self.faults.destroy == Some(self.submissions) {
             self.device.destroy();
         }
         if self.faults.hang == Some(self.submissions) {
-            self.in_flight.push_back(rehearsal::submit_endless_work(&self.device, &self.queue));
+            let endless = rehearsal::submit_endless_work(&self.device, &self.queue);
+            // At once: lavapipe blocks in the next submission until this one is over, where no wait can be cut short.
+            self.health.wait(&self.device, Some(endless))?;
         }
+        Ok(())
     }
 }
 

@@ -22,6 +22,9 @@ thread_local! {
     static CATCHING: Cell<bool> = const { Cell::new(false) };
 }
 
+/// How long a device that failed may go on before its first error is told.
+const SETTLING: Duration = Duration::from_secs(10);
+
 /// What went wrong with a device, if anything.
 #[derive(Clone)]
 pub(super) struct Health {
@@ -102,9 +105,8 @@ impl Health {
         loop {
             let turn = wgpu::PollType::Wait { submission_index: submission.clone(), timeout: Some(TURN) };
             let polled = poll(device, turn);
-            if self.check().is_err() {
-                // That the device is lost is told when all that it was given is over; other errors may be consequences.
-                let _ = poll(device, wgpu::PollType::Wait { submission_index: None, timeout: Some(TURN) });
+            if self.check().is_err() && !self.hangs() {
+                settle(device);
             }
             self.check()?;
             match polled {
@@ -122,6 +124,14 @@ impl Health {
             }
         }
     }
+}
+
+/// Gives a lost device the time to be told as such, which is when all that it was given is over; the error that is known already
+/// may be a consequence.
+fn settle(device: &wgpu::Device) {
+    let start = Instant::now();
+    let turn = || wgpu::PollType::Wait { submission_index: None, timeout: Some(TURN) };
+    while start.elapsed() < SETTLING && matches!(poll(device, turn()), Ok(Err(wgpu::PollError::Timeout))) {}
 }
 
 /// Polls; a panic is an error like others.

@@ -3,10 +3,12 @@
 use crate::cli::args::{DataArgs, DeviceArgs};
 use crate::data::{DataSet, Images, Split, known};
 use crate::error::Error;
+use crate::recipe::Recipe;
 use crate::report::sheet::{Tile, contact};
 use crate::report::{Theme, terminal};
 use crate::rng::{Purpose, Stream};
 use crate::train::atomic;
+use crate::train::augmented::augmented;
 use crate::train::engine::{DeviceData, Engine};
 use crate::train::evaluation::softmax;
 use crate::train::model::Model;
@@ -36,6 +38,9 @@ pub(super) struct Preview {
     /// How many
     #[arg(long, value_name = "N", default_value_t = 60)]
     count: usize,
+    /// Training images as this recipe's [augment] changes them in the first epoch of seed 0
+    #[arg(long, value_name = "NAME|FILE.toml", conflicts_with = "run")]
+    augment: Option<String>,
     /// Only images that the run gets wrong
     #[arg(long, requires = "run")]
     wrong: bool,
@@ -90,11 +95,36 @@ impl Preview {
                 "none of these images is wrong; look at others: --split, --first, --count".into()
             ));
         }
+        let augmented =
+            self.augment.as_ref().map(|recipe| self.augmented(recipe, split, &shown)).transpose()?;
+        let split = augmented.as_ref().unwrap_or(split);
         let names = known::class_names(&data.sources);
         let path =
             self.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}-{}.png", data.name, self.part())));
         self.save(&path, &data, split, &shown, &names)?;
         self.report(&path, split, &shown, &names)
+    }
+
+    /// The split with the shown images changed.
+    fn augmented(&self, recipe: &str, split: &Split, shown: &[Shown]) -> Result<Split> {
+        let recipe = Recipe::load(recipe)?;
+        if self.split == Part::Test {
+            bail!(Error::Usage("--augment changes training images alone; leave --split test out".into()));
+        }
+        if recipe.augment.is_off() {
+            bail!(Error::Usage(format!(
+                "the recipe {} has nothing on in [augment]; give one that has, such as cnn-best",
+                recipe.name
+            )));
+        }
+        let rows: Vec<u32> = shown.iter().map(|one| one.index as u32).collect();
+        let changed = augmented(&split.images, &rows, &recipe.augment, 0, 0);
+        let (mut split, size) = (split.clone(), changed.size());
+        for (place, &row) in rows.iter().enumerate() {
+            split.images.pixels[row as usize * size..][..size]
+                .copy_from_slice(changed.rows(place..place + 1));
+        }
+        Ok(split)
     }
 
     fn part(&self) -> &'static str {
