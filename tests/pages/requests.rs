@@ -173,3 +173,44 @@ fn what_cannot_be_served_is_said_before_anything_listens() {
         assert!(message.contains(says), "{arguments:?}: {message}");
     }
 }
+
+/// Browsers open six connections at once and hold some that they may need later. A pool of threads that counts on each
+/// to end lets the others wait for ever.
+#[test]
+fn connections_that_are_held_open_starve_no_others() {
+    let folder = reader_folder();
+    let serving = Serving::of(folder.path());
+    let address = serving.address();
+    let host = format!("Host: {address}\r\n");
+    for round in 0..20 {
+        let held: Vec<TcpStream> = (0..6).map(|_| TcpStream::connect(address).unwrap()).collect();
+        std::thread::scope(|scope| {
+            let paths = [
+                "/",
+                "/serve.js",
+                "/style.css",
+                "/pad.js",
+                "/bars.js",
+                "/chart.js",
+                "/pixels.js",
+                "/api/run",
+            ];
+            // Asked for as browsers do, who would rather keep the connection.
+            let host = &host;
+            let ask = move |path: &str| {
+                let request = format!("GET {path} HTTP/1.1\r\n{host}Connection: keep-alive\r\n\r\n");
+                let mut stream = TcpStream::connect(address).unwrap();
+                stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+                stream.write_all(request.as_bytes()).unwrap();
+                let mut answer = Vec::new();
+                stream.read_to_end(&mut answer).unwrap();
+                status(&String::from_utf8_lossy(&answer))
+            };
+            let asked = paths.map(|path| (path, scope.spawn(move || ask(path))));
+            for (path, answer) in asked {
+                assert_eq!(answer.join().unwrap(), 200, "round {round}: {path}");
+            }
+        });
+        drop(held);
+    }
+}
