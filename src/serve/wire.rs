@@ -100,7 +100,10 @@ fn parse<'a>(bytes: &[u8], stream: &'a TcpStream, end: Instant) -> Result<Option
     let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
     let head = match parsed.parse(bytes) {
-        Ok(httparse::Status::Complete(head)) => head,
+        Ok(httparse::Status::Complete(head)) if head <= MOST_HEAD => head,
+        Ok(httparse::Status::Complete(_)) => {
+            return Err(Reply::error(431, "the request's headers are too long"));
+        }
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => {
             return Err(Reply::error(431, "the request has too many headers"));
