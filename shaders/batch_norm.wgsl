@@ -20,6 +20,7 @@ struct Params {
     running_variance: u32,
     activation: u32,
     momentum: f32,
+    one_minus_momentum: f32,
     epsilon: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -63,7 +64,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         saved[p.channels + channel] = inv_std;
         let m = p.running_mean + channel;
         let v = p.running_variance + channel;
-        statistics[m] = statistics[m] * p.momentum + mean * (1.0 - p.momentum);
-        statistics[v] = statistics[v] * p.momentum + variance * (1.0 - p.momentum);
+        statistics[m] = statistics[m] * p.momentum + mean * p.one_minus_momentum;
+        statistics[v] = statistics[v] * p.momentum + variance * p.one_minus_momentum;
     }
 }

@@ -1,9 +1,11 @@
 // y[o][oy][ox] = activation(bias[o] + sum over i, ky, kx of x[i][oy + ky - pad][ox + kx - pad] weight[i][ky][kx][o])
 // where x is 0 outside the image.
 //
-// A lane is an image; each invocation keeps PIXELS neighbours of a row x OUTPUTS filters of it. For each row of the kernel it
-// loads the columns that they meet, and every weight, a uniform load, serves PIXELS multiply-adds.
+// Each invocation keeps PIXELS neighbours of a row x OUTPUTS filters of its images. For each row of the kernel it loads the
+// columns that they meet, and every weight, a uniform load, serves PIXELS multiply-adds.
 #import activation
+#import images
+#import images_activation
 
 struct Params {
     blocks: u32,
@@ -20,62 +22,73 @@ struct Params {
     activation: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>; // [blocks][channels][height][width][16]
+@group(0) @binding(1) var<storage, read> x: array<Images>; // [blocks][channels][height][width][GROUPS]
 @group(0) @binding(2) var<storage, read> parameters: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>; // [blocks][filters][out_height][out_width][16]
+@group(0) @binding(3) var<storage, read_write> y: array<Images>; // [blocks][filters][out_height][out_width][GROUPS]
 
 const COLUMNS: u32 = PIXELS + KERNEL - 1u;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let n = group.x * LANES + local;
-    let block = n / 16u;
-    if block >= p.blocks {
-        return;
-    }
-    let lane = n % 16u;
+    let block = min(n / GROUPS, p.blocks - 1u);
     // The last tile is moved back to end with the last pixel or filter: what two tiles make has the same bits in both.
     let tiles = (p.out_width + PIXELS - 1u) / PIXELS;
     let oy = group.y / tiles;
     let ox = min(group.y % tiles * PIXELS, p.out_width - PIXELS);
     let first_filter = min(group.z * OUTPUTS, p.filters - OUTPUTS);
-
-    var sums: array<f32, PIXELS * OUTPUTS>;
-    for (var i = 0u; i < PIXELS * OUTPUTS; i++) {
-        sums[i] = 0.0;
+    // Columns are found by their distance from one that lies in the image.
+    let origin = min(ox + LEFT - p.pad, p.width - 1u);
+    let row_step = p.width * GROUPS;
+    let plane_step = p.height * row_step;
+    let x_first = block * p.channels * plane_step + (oy - p.pad) * row_step + origin * GROUPS + n % GROUPS;
+    var edge: array<u32, COLUMNS>;
+    var inside: array<bool, COLUMNS>;
+    for (var i = 0u; i < COLUMNS; i++) {
+        // Column -1 is a large number here, so one comparison covers both sides.
+        inside[i] = ox + i - p.pad < p.width;
+        edge[i] = select(0u, (ox + i - p.pad - origin) * GROUPS, inside[i]);
     }
-    var columns: array<f32, COLUMNS>;
     // Rows of the kernel that meet the image.
     let first_row = max(p.pad, oy) - oy;
     let end_row = min(KERNEL, p.height + p.pad - oy);
-    for (var channel = 0u; channel < p.channels; channel++) {
+    let channels = p.channels;
+    let filters = p.filters;
+    let first_weight = p.weight + first_filter;
+
+    var sums: array<Images, PIXELS * OUTPUTS>;
+    for (var channel = 0u; channel < channels; channel++) {
+        var row = x_first + channel * plane_step + first_row * row_step;
+        var weights = first_weight + (channel * KERNEL + first_row) * KERNEL * filters;
         for (var ky = first_row; ky < end_row; ky++) {
-            let row = ((block * p.channels + channel) * p.height + oy + ky - p.pad) * p.width;
+            var columns: array<Images, COLUMNS>;
             for (var i = 0u; i < COLUMNS; i++) {
-                let ix = ox + i - p.pad;
                 if i < LEFT || i >= COLUMNS - RIGHT {
-                    // Column -1 is a large number here, so one comparison covers both sides.
-                    columns[i] = select(0.0, x[(row + min(ix, p.width - 1u)) * 16u + lane], ix < p.width);
+                    columns[i] = select(Images(), x[row + edge[i]], inside[i]);
                 } else {
-                    columns[i] = x[(row + ix) * 16u + lane];
+                    columns[i] = x[row + (i - LEFT) * GROUPS];
                 }
             }
-            let weights = p.weight + (channel * KERNEL + ky) * KERNEL * p.filters + first_filter;
             for (var kx = 0u; kx < KERNEL; kx++) {
                 for (var o = 0u; o < OUTPUTS; o++) {
-                    let weight = parameters[weights + kx * p.filters + o];
+                    let weight = Images(parameters[weights + kx * filters + o]);
                     for (var i = 0u; i < PIXELS; i++) {
                         sums[o * PIXELS + i] = fma(columns[i + kx], weight, sums[o * PIXELS + i]);
                     }
                 }
             }
+            row += row_step;
+            weights += KERNEL * filters;
         }
+    }
+    if n >= p.blocks * GROUPS {
+        return;
     }
     for (var o = 0u; o < OUTPUTS; o++) {
         let bias = parameters[p.bias + first_filter + o];
-        let y_first = (((block * p.filters + first_filter + o) * p.out_height + oy) * p.out_width + ox) * 16u + lane;
+        let row = ((block * filters + first_filter + o) * p.out_height + oy) * p.out_width + ox;
         for (var i = 0u; i < PIXELS; i++) {
-            y[y_first + i * 16u] = activate(p.activation, sums[o * PIXELS + i] + bias);
+            y[(row + i) * GROUPS + n % GROUPS] = activate_images(ACTIVATION, sums[o * PIXELS + i] + bias);
         }
     }
 }

@@ -2,6 +2,12 @@
 // weight_grad[c][ky][kx][f] = sum over n, oy, ox of x[n][c][oy + ky - pad][ox + kx - pad] y_grad[n][f][oy][ox]
 // bias_grad[f] = sum over n, oy, ox of y_grad[n][f][oy][ox]
 // partials[slice] holds both, added over the images of the slice.
+//
+// Each invocation keeps the sums of ROWS rows of the kernel x FILTERS filters for one channel, and takes PIXELS neighbours of
+// a row at a time: the gradients of those pixels serve every tap. A workgroup has TILES such tiles, SHARED_CHANNELS of them
+// beside each other in channels and the rest in filters, each IMAGE_LANES invocations wide, which add up their images in the end.
+#import images
+
 struct Params {
     blocks: u32,
     channels: u32,
@@ -13,52 +19,142 @@ struct Params {
     out_height: u32,
     out_width: u32,
     blocks_per_slice: u32,
+    first: u32, // first word of this layer in a slice of the partial sums
+    slice_words: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>; // [blocks][channels][height][width][16 / 4]
-@group(0) @binding(2) var<storage, read> y_grad: array<vec4f>; // [blocks][filters][out_height][out_width][16 / 4]
-@group(0) @binding(3) var<storage, read_write> partials: array<f32>; // [slices][weights, then biases]
+@group(0) @binding(1) var<storage, read> x: array<Images>; // [blocks][channels][height][width][GROUPS]
+@group(0) @binding(2) var<storage, read> y_grad: array<Images>; // [blocks][filters][out_height][out_width][GROUPS]
+@group(0) @binding(3) var<storage, read_write> partials: array<f32>; // [slices][slice_words], where the layer has weights, then biases
 
-@compute @workgroup_size(8)
+const COLUMNS: u32 = PIXELS + KERNEL - 1u;
+const LANES: u32 = TILES * IMAGE_LANES;
+// Sums of a tile: taps, then biases.
+const TAPS: u32 = ROWS * KERNEL * FILTERS;
+const SUMS: u32 = TAPS + FILTERS;
+
+// The channel, the first row of the kernel and the first filter of a tile.
+struct Place {
+    channel: u32,
+    row: u32,
+    filter_first: u32,
+}
+
+fn place(group: vec3u, tile: u32) -> Place {
+    let rows = (KERNEL + ROWS - 1u) / ROWS;
+    let channel = group.y / rows * SHARED_CHANNELS + tile % SHARED_CHANNELS;
+    let filter_tile = group.x * (TILES / SHARED_CHANNELS) + tile / SHARED_CHANNELS;
+    // The last tiles are moved back to end with the last row or filter: what two tiles make has the same bits in both.
+    return Place(channel, min(group.y % rows * ROWS, KERNEL - ROWS), min(filter_tile * FILTERS, p.filters - FILTERS));
+}
+
+fn store(at: Place, slice: u32, i: u32, sum: f32) {
+    let filter_index = at.filter_first + i % FILTERS;
+    let first = slice * p.slice_words + p.first + filter_index;
+    if i < TAPS {
+        let tap = at.row * KERNEL + i / FILTERS;
+        partials[first + (at.channel * KERNEL * KERNEL + tap) * p.filters] = sum;
+    } else if at.channel == 0u && at.row == 0u {
+        partials[first + p.channels * KERNEL * KERNEL * p.filters] = sum;
+    }
+}
+
+#if IMAGES 1
+var<workgroup> lane_sums: array<f32, SUMS * LANES>;
+#endif
+
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-    let f = group.x * 8u + local;
-    if f >= p.filters {
-        return;
-    }
-    let channel = group.y / KERNEL;
-    let ky = group.y % KERNEL;
+    let at = place(group, local / IMAGE_LANES);
     let slice = group.z;
-    var sums: array<vec4f, KERNEL>;
-    for (var kx = 0u; kx < KERNEL; kx++) {
-        sums[kx] = vec4f();
-    }
-    var bias = vec4f();
-    for (var block = slice * p.blocks_per_slice; block < min((slice + 1u) * p.blocks_per_slice, p.blocks); block++) {
+    let x_row = p.width * GROUPS;
+    let y_row = p.out_width * GROUPS;
+    let x_plane = p.height * x_row;
+    let y_plane = p.out_height * y_row;
+    let first_block = slice * p.blocks_per_slice;
+    let end_block = min(first_block + p.blocks_per_slice, p.blocks);
+    let with_biases = group.y == 0u;
+
+    var sums: array<Images, SUMS>;
+    for (var step = first_block * GROUPS + local % IMAGE_LANES; step < end_block * GROUPS; step += IMAGE_LANES) {
+        let block = step / GROUPS;
+        let images = step % GROUPS;
+        let x_first = (block * p.channels + at.channel) * x_plane + images;
+        let y_first = (block * p.filters + at.filter_first) * y_plane + images;
         for (var oy = 0u; oy < p.out_height; oy++) {
-            let iy = oy + ky - p.pad;
-            for (var i = 0u; i < p.out_width * 4u; i++) {
-                let gradient = y_grad[((block * p.filters + f) * p.out_height + oy) * p.out_width * 4u + i];
-                bias += gradient;
-                for (var kx = 0u; kx < KERNEL; kx++) {
-                    let ix = i / 4u + kx - p.pad;
-                    if iy < p.height && ix < p.width {
-                        let at = ((block * p.channels + channel) * p.height + iy) * p.width + ix;
-                        sums[kx] = fma(x[at * 4u + i % 4u], gradient, sums[kx]);
+            for (var ox = 0u; ox < p.out_width; ox += PIXELS) {
+                var gradients: array<Images, PIXELS * FILTERS>;
+                var y_at = y_first + oy * y_row + ox * GROUPS;
+                for (var f = 0u; f < FILTERS; f++) {
+                    for (var i = 0u; i < PIXELS; i++) {
+                        if RAGGED == 1u {
+                            let inside = ox + i < p.out_width;
+                            gradients[f * PIXELS + i] = select(Images(), y_grad[select(y_at, y_at + i * GROUPS, inside)], inside);
+                        } else {
+                            gradients[f * PIXELS + i] = y_grad[y_at + i * GROUPS];
+                        }
                     }
+                    y_at += y_plane;
+                }
+                if with_biases {
+                    for (var f = 0u; f < FILTERS; f++) {
+                        for (var i = 0u; i < PIXELS; i++) {
+                            sums[TAPS + f] += gradients[f * PIXELS + i];
+                        }
+                    }
+                }
+                // Columns are found by their distance from one that lies in the image.
+                let origin = min(ox + LEFT - p.pad, p.width - 1u);
+                var edge: array<u32, COLUMNS>;
+                var inside: array<bool, COLUMNS>;
+                for (var i = 0u; i < COLUMNS; i++) {
+                    // Column -1 is a large number here, so one comparison covers both sides.
+                    inside[i] = ox + i - p.pad < p.width;
+                    edge[i] = select(0u, (ox + i - p.pad - origin) * GROUPS, inside[i]);
+                }
+                var row = x_first + (oy + at.row - p.pad) * x_row + origin * GROUPS;
+                for (var ky = 0u; ky < ROWS; ky++) {
+                    if oy + at.row + ky - p.pad < p.height {
+                        var columns: array<Images, COLUMNS>;
+                        for (var i = 0u; i < COLUMNS; i++) {
+                            if i < LEFT || i >= COLUMNS - RIGHT {
+                                columns[i] = select(Images(), x[row + edge[i]], inside[i]);
+                            } else {
+                                columns[i] = x[row + (i - LEFT) * GROUPS];
+                            }
+                        }
+                        for (var kx = 0u; kx < KERNEL; kx++) {
+                            for (var f = 0u; f < FILTERS; f++) {
+                                let sum = (ky * KERNEL + kx) * FILTERS + f;
+                                for (var i = 0u; i < PIXELS; i++) {
+                                    sums[sum] = fma(columns[i + kx], gradients[f * PIXELS + i], sums[sum]);
+                                }
+                            }
+                        }
+                    }
+                    row += x_row;
                 }
             }
         }
     }
-    let weights = p.channels * KERNEL * KERNEL * p.filters;
-    let first = slice * (weights + p.filters);
-    for (var kx = 0u; kx < KERNEL; kx++) {
-        partials[first + (group.y * KERNEL + kx) * p.filters + f] = total(sums[kx]);
+#if IMAGES 1
+    for (var i = 0u; i < SUMS; i++) {
+        lane_sums[i * LANES + local] = sums[i];
     }
-    if group.y == 0u {
-        partials[first + weights + f] = total(bias);
+    workgroupBarrier();
+    for (var i = local; i < SUMS * TILES; i += LANES) {
+        let tile = i % TILES;
+        let first = i / TILES * LANES + tile * IMAGE_LANES;
+        var sum = 0.0;
+        for (var lane = 0u; lane < IMAGE_LANES; lane++) {
+            sum += lane_sums[first + lane];
+        }
+        store(place(group, tile), slice, i / TILES, sum);
     }
-}
-
-fn total(v: vec4f) -> f32 {
-    return (v.x + v.y) + (v.z + v.w);
+#else
+    for (var i = 0u; i < SUMS; i++) {
+        let four = sums[i];
+        store(at, slice, i, (four.x + four.y) + (four.z + four.w));
+    }
+#endif
 }

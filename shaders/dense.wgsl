@@ -1,7 +1,9 @@
-// y[n][u] = activation(sum over k of x[n][k] weight[k][u] + bias[u])
+// y[n][u] = dropout(activation(sum over k of x[n][k] weight[k][u] + bias[u]))
 //
-// A lane is an image; each invocation keeps UNITS outputs of it. Lanes of a workgroup share the
+// Each invocation keeps UNITS outputs of four images and takes DEPTH inputs at a time; invocations of a workgroup share the
 // weights, which are uniform loads.
+#import control
+#import threefry
 #import activation
 
 struct Params {
@@ -11,49 +13,45 @@ struct Params {
     weight: u32, // first word of weight[inputs][units]
     bias: u32,   // first word of bias[units]
     activation: u32,
+    dropout_layer: u32,
+    dropout_rate: f32, // 0: no dropout
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>; // [blocks][inputs][16]
+@group(0) @binding(1) var<storage, read> x: array<vec4f>; // [blocks][inputs][16 / 4]
 @group(0) @binding(2) var<storage, read> parameters: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>; // [blocks][units][16]
+@group(0) @binding(3) var<storage, read> control: array<u32>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4f>; // [blocks][units][16 / 4]
+
+#import dropout_mask
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let n = group.x * LANES + local;
-    let block = n / 16u;
-    if block >= p.blocks {
+    if n >= p.blocks * 4u {
         return;
     }
-    let lane = n % 16u;
-    let first = group.y * UNITS;
-    var sums: array<f32, UNITS>;
-    for (var i = 0u; i < UNITS; i++) {
-        sums[i] = 0.0;
-    }
-    let x_first = block * p.inputs * 16u + lane;
+    let block = n / 4u;
+    let four = n % 4u;
     // The last tile is moved back to end with the last unit: what two tiles make has the same bits in both.
-    let tile = min(first, max(p.units, UNITS) - UNITS);
-    if p.units >= UNITS {
-        for (var k = 0u; k < p.inputs; k++) {
-            let value = x[x_first + k * 16u];
-            let row = p.weight + k * p.units + tile;
+    let unit = min(group.y * UNITS, p.units - UNITS);
+    var sums: array<vec4f, UNITS>;
+    var x_at = block * p.inputs * 4u + four;
+    var row = p.weight + unit;
+    for (var k = 0u; k < p.inputs; k += DEPTH) {
+        for (var d = 0u; d < DEPTH; d++) {
+            let value = x[x_at + d * 4u];
             for (var i = 0u; i < UNITS; i++) {
-                sums[i] = fma(value, parameters[row + i], sums[i]);
+                sums[i] = fma(value, vec4f(parameters[row + i]), sums[i]);
             }
+            row += p.units;
         }
-    } else {
-        for (var k = 0u; k < p.inputs; k++) {
-            let value = x[x_first + k * 16u];
-            let row = p.weight + k * p.units;
-            for (var i = 0u; i < UNITS; i++) {
-                sums[i] = fma(value, parameters[row + min(i, p.units - 1u)], sums[i]);
-            }
-        }
+        x_at += DEPTH * 4u;
     }
-    let y_first = (block * p.units + tile) * 16u + lane;
+    let key = dropout_key(p.dropout_layer);
+    let y_first = (block * p.units + unit) * 4u + four;
     for (var i = 0u; i < UNITS; i++) {
-        if tile + i < p.units {
-            y[y_first + i * 16u] = activate(p.activation, sums[i] + parameters[p.bias + tile + i]);
-        }
+        let at = y_first + i * 4u;
+        let value = activate4(ACTIVATION, sums[i] + parameters[p.bias + unit + i]);
+        y[at] = drop_or_keep4(key, p.dropout_rate, at, value);
     }
 }

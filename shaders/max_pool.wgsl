@@ -1,5 +1,8 @@
-// y[c][oy][ox] = max over ky, kx < size of x[c][oy size + ky][ox size + kx]
+// y[c][oy][ox] = dropout(max over ky, kx < size of x[c][oy size + ky][ox size + kx])
 // Windows do not overlap; rows and columns that fill no window are dropped.
+#import control
+#import threefry
+
 struct Params {
     blocks: u32,
     channels: u32,
@@ -8,10 +11,15 @@ struct Params {
     size: u32,
     out_height: u32,
     out_width: u32,
+    dropout_layer: u32,
+    dropout_rate: f32, // 0: no dropout
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>; // [blocks][channels][height][width][16]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>; // [blocks][channels][out_height][out_width][16]
+@group(0) @binding(2) var<storage, read> control: array<u32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>; // [blocks][channels][out_height][out_width][16]
+
+#import dropout_mask
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -31,5 +39,5 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
             best = select(best, value, value > best);
         }
     }
-    y[i] = best;
+    y[i] = drop_or_keep(dropout_key(p.dropout_layer), p.dropout_rate, i, best);
 }

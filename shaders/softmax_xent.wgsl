@@ -1,5 +1,6 @@
 // loss[n] = log(sum over c of e^logits[n][c]) - logits[n][label[n]]
-// logits_grad[n][c] = (softmax(logits[n])[c] - [c = label[n]]) * scale, scale = 1 / rows for the mean, 1 for the sum,
+// logits_grad[n][c] = (softmax(logits[n])[c] - [c = label[n]]) * scale, scale = 1 / rows for the mean,
+// 1 for the sum, 1 / batch for the mean of a full batch,
 // times activation'(logits), where the logits are the output of `activation`.
 // The row maximum is subtracted first, so that no logit overflows.
 //
@@ -10,7 +11,7 @@
 struct Params {
     blocks: u32,
     classes: u32,
-    sum: u32, // 1: the loss is summed over the batch, 0: averaged
+    reduction: u32, // 0: mean, 1: sum, 2: mean of a full batch
     activation: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -51,7 +52,17 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     for (var c = 0u; c < p.classes; c++) {
         total += exp(logits[first + c * 16u] - largest);
     }
-    let scale = select(1.0 / f32(control[ROWS]), 1.0, p.sum == 1u);
+    var divisor = control[ROWS];
+    switch p.reduction {
+        case 1u: {
+            divisor = 1u;
+        }
+        case 2u: {
+            divisor = control[BATCH];
+        }
+        default: {}
+    }
+    let scale = 1.0 / f32(divisor);
     for (var c = 0u; c < p.classes; c++) {
         let logit = logits[first + c * 16u];
         let probability = exp(logit - largest) / total;

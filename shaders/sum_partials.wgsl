@@ -1,8 +1,7 @@
-// gradients[first_sum + i] = sum over s, in order, of partials[s][i]
+// gradients[i] = sum over s, in order, of partials[s][i]
 struct Params {
     slices: u32,
     len: u32,
-    first_sum: u32, // first word of the sums
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> partials: array<f32>; // [slices][len]
@@ -18,5 +17,5 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     for (var slice = 0u; slice < p.slices; slice++) {
         sum += partials[slice * p.len + i];
     }
-    gradients[p.first_sum + i] = sum;
+    gradients[i] = sum;
 }

@@ -44,3 +44,27 @@ impl Error {
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     error.downcast_ref::<Error>().map_or(1, Error::exit_code)
 }
+
+/// The text of an error that may quote a file: without control characters, which could steer a terminal, and of a long
+/// one the beginning, since a file can make it as long as it likes.
+pub(crate) fn reason(error: &impl std::fmt::Display) -> String {
+    const SHOWN: usize = 500;
+    // Alternate, so that the causes of a chain are told.
+    printable(&format!("{error:#}"), SHOWN).replace('\n', " ")
+}
+
+/// The beginning of a text, its control characters escaped except for ends of lines.
+pub(crate) fn printable(text: &str, shown: usize) -> String {
+    let mut result = String::new();
+    for character in text.chars().take(shown) {
+        match character {
+            '\n' => result.push('\n'),
+            control if control.is_control() => result.extend(control.escape_default()),
+            character => result.push(character),
+        }
+    }
+    if text.chars().nth(shown).is_some() {
+        result.push_str("..");
+    }
+    result
+}

@@ -12,7 +12,10 @@
 //! - [`backend`]: interpreters of plans: [`backend::cpu`] and [`backend::gpu`].
 //! - [`train`]: the loop, evaluation, events, the model file, checkpoints, the run folder.
 //! - [`report`]: pictures, tables and pages of runs; TensorBoard files.
+//! - [`sweep`]: grids of trainings, parts of them, and published results beside obtained ones.
 //! - [`predict`]: from a photo to the form of the data.
+//! - [`export`]: a trained network as ONNX, for PyTorch, and as a page that runs its plan on WebGPU.
+//! - [`serve`]: the local page to draw on, and to watch a run on.
 //! - [`mod@bench`]: a device's ceilings, ops, steps, and the time to an accuracy.
 //! - [`verify`]: comparing backends with the f64 reference, op by op and step by step.
 //! - [`cli`]: flags in, library calls, printing.
@@ -23,7 +26,8 @@
 //! - **Ops know no model**, no backend and no file.
 //! - **Backends name no op.** A backend is a loop over calls.
 //! - **Only [`backend::gpu`] imports wgpu.**
-//! - **Only `data`, `recipe`, `train` and `cli` do input and output.**
+//! - **Only `data`, `recipe`, `train`, `sweep`, `report`, `serve` and `cli` do input and output**, and only [`mod@data::fetch`]
+//!   connects to other machines.
 //! - **One seed decides a CPU run bit for bit**, whatever the number of threads, **and a GPU run bit for bit** on one device
 //!   and driver: no float atomics, sums in a fixed order.
 
@@ -32,6 +36,7 @@ pub mod bench;
 pub mod cli;
 pub mod data;
 pub mod error;
+pub mod export;
 pub mod layers;
 pub mod ops;
 pub mod plan;
@@ -39,5 +44,7 @@ pub mod predict;
 pub mod recipe;
 pub mod report;
 pub mod rng;
+pub mod serve;
+pub mod sweep;
 pub mod train;
 pub mod verify;

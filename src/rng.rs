@@ -41,7 +41,7 @@ pub enum Purpose {
     Shuffle = 2,
     /// Dropout masks; coordinates: (layer, global step).
     Dropout = 3,
-    /// Augmentation; coordinates: (epoch, 0), index = image.
+    /// Augmentation; coordinates: (epoch, image).
     Augment = 4,
     /// Inputs of tests and benchmarks; coordinates are theirs.
     Test = 5,

@@ -354,6 +354,7 @@ fn a_ragged_last_batch_and_the_summed_loss() {
     for step in [0, 1] {
         check_network(&deep, "training.loss = 'sum'", step);
         check_network(&deep, "training.loss = 'mean'", step);
+        check_network(&deep, "training.loss = 'full_batch_mean'", step);
         check_network(&[&dense("softmax"), OUTPUT], "training.loss = 'sum'", step);
     }
     check_network(&deep, "data.scaling = 'l2-columns'", 0);
@@ -519,30 +520,50 @@ fn apply(activation: Activation, z: &[f64]) -> Vec<f64> {
 
 #[test]
 fn ops_dense() {
-    use gpu_mnist::ops::{dense, dense_input_grad, dense_weight_grad};
+    use gpu_mnist::ops::{dense, dense_input_grad, dense_weight_grad, dropout};
     let (blocks, inputs, units) = (2, 5, 3);
     let parameters = random(0, inputs * units + units);
     let y_grad = random(1, blocks * units * LANES);
     let z = spread(2, blocks * inputs * LANES);
     let [b, i, u] = [blocks as u32, inputs as u32, units as u32];
-    let forward = dense::Params { blocks: b, inputs: i, units: u, weight: 0, bias: i * u, activation: 0 };
-    let loss = |x: &[f64], parameters: &[f64]| {
-        let buffers = vec![numbers(x), numbers(parameters), output(y_grad.len())];
-        weighted(&run(&dense::Dense, &forward, buffers, 2), &y_grad)
+    let control = || Buffer::Words(control::start(1, 7, 90, 32, 0, 12).to_vec());
+    let (weight, bias, dropout_layer) = (0, i * u, 3);
+    let forward = dense::Params {
+        blocks: b,
+        inputs: i,
+        units: u,
+        weight,
+        bias,
+        activation: 0,
+        dropout_layer,
+        dropout_rate: 0.0,
     };
-    for activation in fusible() {
-        let x = apply(activation, &z);
+    let loss = |x: &[f64], parameters: &[f64]| {
+        let buffers = vec![numbers(x), numbers(parameters), control(), output(y_grad.len())];
+        weighted(&run(&dense::Dense, &forward, buffers, 3), &y_grad)
+    };
+    for (activation, dropout_rate) in fusible().flat_map(|activation| [(activation, 0.0), (activation, 0.4)])
+    {
+        let made = |z: &[f64]| {
+            let params =
+                dropout::Params { blocks: b, len: z.len() as u32, layer: dropout_layer, rate: dropout_rate };
+            let buffers = vec![numbers(&apply(activation, z)), control(), output(z.len())];
+            run(&dropout::Dropout, &params, buffers, 2)
+        };
+        let x = made(&z);
         let params = dense_input_grad::Params {
             blocks: b,
             inputs: i,
             units: u,
-            weight: 0,
+            weight,
             activation: activation as u32,
+            dropout_layer,
+            dropout_rate,
         };
-        let buffers = vec![numbers(&y_grad), numbers(&parameters), numbers(&x), output(z.len())];
-        let x_grad = run(&dense_input_grad::DenseInputGrad, &params, buffers, 3);
-        check_op(&format!("dense_input_grad {activation:?}"), &z, &x_grad, |z| {
-            loss(&apply(activation, z), &parameters)
+        let buffers = vec![numbers(&y_grad), numbers(&parameters), numbers(&x), control(), output(z.len())];
+        let x_grad = run(&dense_input_grad::DenseInputGrad, &params, buffers, 4);
+        check_op(&format!("dense_input_grad {activation:?}, dropout {dropout_rate}"), &z, &x_grad, |z| {
+            loss(&made(z), &parameters)
         });
     }
     let params = dense_weight_grad::Params { blocks: b, inputs: i, units: u, weight: 0, bias: i * u };
@@ -686,11 +707,13 @@ fn ops_conv2d() {
                 out_height,
                 out_width,
                 blocks_per_slice,
+                first: 0,
+                slice_words: parameters.len() as u32,
             };
             let slices = blocks.div_ceil(blocks_per_slice);
             let buffers = vec![numbers(&z), numbers(&y_grad), output(parameters.len() * slices as usize)];
             let partials = run(&conv2d_weight_grad::Conv2dWeightGrad, &params, buffers, 2);
-            let params = sum_partials::Params { slices, len: parameters.len() as u32, first_sum: 0 };
+            let params = sum_partials::Params { slices, len: parameters.len() as u32 };
             let buffers = vec![numbers(&partials), output(parameters.len())];
             let gradients = run(&sum_partials::SumPartials, &params, buffers, 1);
             check_op(&format!("conv2d_weight_grad, {what}"), &parameters, &gradients, |p| loss(&z, p));
@@ -706,7 +729,19 @@ fn ops_max_pool() {
         let (out_height, out_width) = (height / size, width / size);
         let y_grad = random(1, (blocks * channels * out_height * out_width) as usize * LANES);
         let z = spread(2, (blocks * channels * height * width) as usize * LANES);
-        let forward = max_pool::Params { blocks, channels, height, width, size, out_height, out_width };
+        let (dropout_layer, dropout_rate) = (0, 0.0);
+        let forward = max_pool::Params {
+            blocks,
+            channels,
+            height,
+            width,
+            size,
+            out_height,
+            out_width,
+            dropout_layer,
+            dropout_rate,
+        };
+        let control = || Buffer::Words(control::start(1, 7, 90, 32, 0, 12).to_vec());
         for activation in fusible() {
             let params = max_pool_grad::Params {
                 blocks,
@@ -721,8 +756,8 @@ fn ops_max_pool() {
             let buffers = vec![numbers(&y_grad), numbers(&apply(activation, &z)), output(z.len())];
             let x_grad = run(&max_pool_grad::MaxPoolGrad, &params, buffers, 2);
             check_op(&format!("max_pool_grad {size} {activation:?}"), &z, &x_grad, |z| {
-                let buffers = vec![numbers(&apply(activation, z)), output(y_grad.len())];
-                weighted(&run(&max_pool::MaxPool, &forward, buffers, 1), &y_grad)
+                let buffers = vec![numbers(&apply(activation, z)), control(), output(y_grad.len())];
+                weighted(&run(&max_pool::MaxPool, &forward, buffers, 2), &y_grad)
             });
         }
     }
@@ -755,6 +790,7 @@ fn ops_batch_norm() {
         running_variance: 3,
         activation: 0,
         momentum: 0.9,
+        one_minus_momentum: 0.1,
         epsilon: 1e-3,
     };
     let run_forward = |x: &[f64], parameters: &[f64], wanted| {
@@ -865,11 +901,18 @@ fn ops_dropout() {
 #[test]
 fn ops_softmax_xent() {
     use gpu_mnist::ops::softmax_xent;
+    use gpu_mnist::recipe::Reduction;
     let (blocks, classes, rows) = (2_u32, 4_u32, 21);
     let len = (blocks * classes) as usize * LANES;
     let z = spread(2, len);
-    for (sum, activation) in fusible().flat_map(|activation| [(0, activation), (1, activation)]) {
-        let params = softmax_xent::Params { blocks, classes, sum, activation: activation as u32 };
+    let reductions = [Reduction::Mean, Reduction::Sum, Reduction::FullBatchMean];
+    for (reduction, activation) in fusible().flat_map(|activation| reductions.map(|r| (r, activation))) {
+        let params = softmax_xent::Params {
+            blocks,
+            classes,
+            reduction: reduction as u32,
+            activation: activation as u32,
+        };
         let run_both = |z: &[f64], wanted| {
             let words = |words: Vec<u32>| Buffer::Words(words);
             let buffers = vec![
@@ -883,8 +926,8 @@ fn ops_softmax_xent() {
             ];
             run(&softmax_xent::SoftmaxXent, &params, buffers, wanted)
         };
-        let scale = if sum == 1 { 1.0 } else { f64::from(rows).recip() };
-        check_op(&format!("softmax_xent {activation:?}, sum {sum}"), &z, &run_both(&z, 4), |z| {
+        let scale = (reduction.divisor(rows as usize, 32) as f64).recip();
+        check_op(&format!("softmax_xent {activation:?}, {reduction:?}"), &z, &run_both(&z, 4), |z| {
             run_both(z, 5).iter().sum::<f64>() * scale
         });
     }

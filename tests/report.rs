@@ -1,8 +1,10 @@
 //! Pictures, pages and event files, read back by readers that are not ours.
 
+mod common;
+
+use common::tensorboard;
 use std::io::Read;
 use std::path::Path;
-use std::process::Command;
 
 use gpu_mnist::report::filters::Filters;
 use gpu_mnist::report::histogram::{HistogramGrid, bins};
@@ -219,7 +221,8 @@ fn a_png_gives_back_the_pixels() {
 
 #[test]
 fn a_rasterised_image_has_its_colours_in_its_places() {
-    let tile = Tile { pixels: &[255, 0, 0, 255], height: 2, width: 2, lines: vec!["7".to_owned()] };
+    let tile =
+        Tile { pixels: &[255, 0, 0, 255], height: 2, width: 2, lines: vec!["7".to_owned()], marked: false };
     let picture = contact("title", "description", &[tile], 1);
     for (theme, page) in [(&Theme::LIGHT, [255; 3]), (&Theme::DARK, [13, 17, 23])] {
         let (width, height, found) = pixels(&picture.png(theme, 2.0).expect("is small"));
@@ -250,51 +253,9 @@ fn every_picture_becomes_four_files() {
             pixels(&std::fs::read(folder.path().join(format!("{name}-{theme}.png"))).expect("was written"));
         }
     }
-    let error = save(&folder.path().join("missing"), &pictures).expect_err("is no folder").to_string();
-    assert!(error.contains("missing") && error.contains("check that the folder exists"), "{error}");
-}
-
-/// Prints what TensorBoard itself makes of a folder: a line for each value.
-const READER: &str = r"
-import json, sys
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-events = EventAccumulator(sys.argv[1], size_guidance={'scalars': 0, 'histograms': 0})
-events.Reload()
-found = {'scalars': {}, 'histograms': {}}
-for tag in events.Tags()['scalars']:
-    found['scalars'][tag] = [[event.step, event.wall_time, event.value] for event in events.Scalars(tag)]
-for tag in events.Tags()['histograms']:
-    found['histograms'][tag] = [
-        [event.step, h.min, h.max, h.num, h.sum, h.sum_squares, list(h.bucket_limit), list(h.bucket)]
-        for event in events.Histograms(tag) for h in [event.histogram_value]]
-print(json.dumps(found))
-";
-
-fn python() -> String {
-    std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned())
-}
-
-/// `None`, said aloud, where TensorBoard is not installed; a failure if `GPU_MNIST_REQUIRE_TENSORBOARD` is set.
-fn tensorboard() -> Option<()> {
-    let found = Command::new(python()).args(["-c", "import tensorboard"]).output();
-    if found.is_ok_and(|output| output.status.success()) {
-        return Some(());
-    }
-    let message = format!(
-        "NOT TESTED: {} has no TensorBoard to read our event files with; `pip install tensorboard`, or name a \
-         Python that has it in PYTHON",
-        python()
-    );
-    assert!(std::env::var_os("GPU_MNIST_REQUIRE_TENSORBOARD").is_none(), "{message}");
-    eprintln!("{message}");
-    None
-}
-
-fn read_by_tensorboard(folder: &Path) -> serde_json::Value {
-    let output =
-        Command::new(python()).arg("-c").arg(READER).arg(folder).output().expect("Python was there before");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("is JSON")
+    std::fs::write(folder.path().join("file"), "").expect("has room");
+    let error = save(&folder.path().join("file"), &pictures).expect_err("is no folder").to_string();
+    assert!(error.contains("file") && error.contains("check that"), "{error}");
 }
 
 fn write_events(folder: &Path) {
@@ -312,10 +273,12 @@ fn write_events(folder: &Path) {
 
 #[test]
 fn tensorboard_reads_what_was_written() {
-    let Some(()) = tensorboard() else { return };
+    if !tensorboard::is_there() {
+        return;
+    }
     let folder = tempfile::tempdir().expect("can be made");
     write_events(folder.path());
-    let found = read_by_tensorboard(folder.path());
+    let found = tensorboard::read(folder.path());
     let losses = serde_json::json!([
         [0, 1.0e9, 1.0],
         [1, 1.0e9 + 1.0, 0.5],
@@ -336,7 +299,9 @@ fn tensorboard_reads_what_was_written() {
 /// The reader checks the checksums, so the test above says something about them.
 #[test]
 fn tensorboard_does_not_read_a_damaged_record() {
-    let Some(()) = tensorboard() else { return };
+    if !tensorboard::is_there() {
+        return;
+    }
     let folder = tempfile::tempdir().expect("can be made");
     write_events(folder.path());
     let path = std::fs::read_dir(folder.path())
@@ -349,6 +314,6 @@ fn tensorboard_does_not_read_a_damaged_record() {
     let at = bytes.len() / 2;
     bytes[at] ^= 1;
     std::fs::write(&path, bytes).expect("has room");
-    let found = read_by_tensorboard(folder.path());
+    let found = tensorboard::read(folder.path());
     assert!(found["histograms"].as_object().expect("is an object").is_empty(), "{found}");
 }

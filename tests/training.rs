@@ -416,6 +416,21 @@ const BASES: &[Base] = &[
             "schedule.final_divisor=6.0",
         ],
     },
+    Base {
+        recipe: "[augment]\nshift = 1.0\nrotation = 10.0\nscale = 0.1\nshear = 5.0\nelastic = 1.5\nelastic_spacing = 7\n\
+            erase = 0.5\nerase_size = 0.4\n[training]\nepochs = 2\n[optimizer]\nname = 'sgd'\nlearning_rate = 0.1\n\
+            [[layers]]\ntype = 'dense'\nunits = 10\n",
+        changes: &[
+            "augment.shift=2",
+            "augment.rotation=20",
+            "augment.scale=0.2",
+            "augment.shear=10",
+            "augment.elastic=1",
+            "augment.elastic_spacing=5",
+            "augment.erase=0.4",
+            "augment.erase_size=0.3",
+        ],
+    },
     // Training that overfits, for what decides when to stop and what to keep.
     Base {
         recipe: "[data]\nvalidation = 'test'\n[training]\nepochs = 12\nbatch_size = 10\n\

@@ -26,23 +26,31 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     var s10 = vec4f(); var s11 = vec4f(); var s12 = vec4f(); var s13 = vec4f();
     var s20 = vec4f(); var s21 = vec4f(); var s22 = vec4f(); var s23 = vec4f();
     var s30 = vec4f(); var s31 = vec4f(); var s32 = vec4f(); var s33 = vec4f();
-    for (var quarter = 0u; quarter < p.blocks * 4u; quarter++) {
-        let block = quarter / 4u;
-        let lane = quarter % 4u;
-        let xs = block * p.inputs * 4u + lane;
-        let ys = block * p.units * 4u + lane;
-        let x0 = x[xs + k * 4u];
-        let x1 = x[xs + k1 * 4u];
-        let x2 = x[xs + k2 * 4u];
-        let x3 = x[xs + k3 * 4u];
-        let y0 = y_grad[ys + u * 4u];
-        let y1 = y_grad[ys + u1 * 4u];
-        let y2 = y_grad[ys + u2 * 4u];
-        let y3 = y_grad[ys + u3 * 4u];
-        s00 = fma(x0, y0, s00); s01 = fma(x0, y1, s01); s02 = fma(x0, y2, s02); s03 = fma(x0, y3, s03);
-        s10 = fma(x1, y0, s10); s11 = fma(x1, y1, s11); s12 = fma(x1, y2, s12); s13 = fma(x1, y3, s13);
-        s20 = fma(x2, y0, s20); s21 = fma(x2, y1, s21); s22 = fma(x2, y2, s22); s23 = fma(x2, y3, s23);
-        s30 = fma(x3, y0, s30); s31 = fma(x3, y1, s31); s32 = fma(x3, y2, s32); s33 = fma(x3, y3, s33);
+    for (var block = 0u; block < p.blocks; block++) {
+        let xs = block * p.inputs;
+        let ys = block * p.units;
+        let a0 = (xs + k) * 4u;
+        let a1 = (xs + k1) * 4u;
+        let a2 = (xs + k2) * 4u;
+        let a3 = (xs + k3) * 4u;
+        let b0 = (ys + u) * 4u;
+        let b1 = (ys + u1) * 4u;
+        let b2 = (ys + u2) * 4u;
+        let b3 = (ys + u3) * 4u;
+        for (var lane = 0u; lane < 4u; lane++) {
+            let x0 = x[a0 + lane];
+            let x1 = x[a1 + lane];
+            let x2 = x[a2 + lane];
+            let x3 = x[a3 + lane];
+            let y0 = y_grad[b0 + lane];
+            let y1 = y_grad[b1 + lane];
+            let y2 = y_grad[b2 + lane];
+            let y3 = y_grad[b3 + lane];
+            s00 = fma(x0, y0, s00); s01 = fma(x0, y1, s01); s02 = fma(x0, y2, s02); s03 = fma(x0, y3, s03);
+            s10 = fma(x1, y0, s10); s11 = fma(x1, y1, s11); s12 = fma(x1, y2, s12); s13 = fma(x1, y3, s13);
+            s20 = fma(x2, y0, s20); s21 = fma(x2, y1, s21); s22 = fma(x2, y2, s22); s23 = fma(x2, y3, s23);
+            s30 = fma(x3, y0, s30); s31 = fma(x3, y1, s31); s32 = fma(x3, y2, s32); s33 = fma(x3, y3, s33);
+        }
     }
     store(k, u, s00, s01, s02, s03);
     if k + 1u < p.inputs { store(k + 1u, u, s10, s11, s12, s13); }

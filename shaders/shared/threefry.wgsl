@@ -22,6 +22,7 @@ fn threefry2x32(key: vec2u, counter: vec2u) -> vec2u {
 
 // The purposes of streams, as far as kernels draw from them.
 const PURPOSE_DROPOUT: u32 = 3u;
+const PURPOSE_AUGMENT: u32 = 4u;
 
 // The key of the stream `purpose` at coordinates (a, b).
 fn stream_key(seed: vec2u, purpose: u32, a: u32, b: u32) -> vec2u {

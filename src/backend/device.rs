@@ -73,6 +73,14 @@ impl Device {
         }
     }
 
+    /// The largest buffer in bytes, where there is a limit.
+    pub fn largest_binding(&self) -> Option<u64> {
+        match self {
+            Self::Cpu { .. } => None,
+            Self::Gpu { adapter, .. } => Some(adapter.largest_binding()),
+        }
+    }
+
     /// What it is.
     pub fn info(&self) -> DeviceInfo {
         match self {

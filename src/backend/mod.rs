@@ -6,7 +6,7 @@ pub mod cpu;
 pub mod device;
 pub mod gpu;
 
-use crate::plan::{BufferId, ProgramId};
+use crate::plan::{BufferId, Plan, ProgramId, Reuse, Slots};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
@@ -24,6 +24,39 @@ pub struct DeviceInfo {
     pub software: bool,
     /// Threads of the CPU backend; 0 for GPUs.
     pub threads: usize,
+}
+
+/// A plan that a device has no room for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Shortage {
+    /// A buffer is larger than the device binds.
+    #[error("the buffer {buffer} needs {bytes} bytes, and the device binds at most {most}")]
+    Binding {
+        /// Its name.
+        buffer: String,
+        /// Its size.
+        bytes: u64,
+        /// The device's limit.
+        most: u64,
+    },
+    /// All buffers together are larger than the device's free memory.
+    #[error("the buffers need {bytes} bytes, and the device's memory ran out after {fits}")]
+    Memory {
+        /// All of them.
+        bytes: u64,
+        /// Those that could be allocated.
+        fits: u64,
+    },
+}
+
+impl Shortage {
+    /// Whether another plan would fit, as far as this shortage tells.
+    pub fn admits(&self, plan: &Plan) -> bool {
+        match self {
+            Self::Binding { most, .. } => plan.buffers.iter().all(|buffer| 4 * buffer.words as u64 <= *most),
+            Self::Memory { fits, .. } => Slots::assign(plan, Reuse::ByLifetime).bytes() <= *fits,
+        }
+    }
 }
 
 /// What [`Backend::time`] reads.

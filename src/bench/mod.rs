@@ -101,8 +101,17 @@ impl Subject<'_> {
         let layers: Vec<ResolvedLayer> = layers::resolve(recipe, device_data.shape(), data.classes)?;
         let rows = data.train.images.count;
         let transform = recipe.data.scaling.transform(&data.train.images, 0..rows);
-        let mut engine =
-            Engine::with_plan(recipe, &layers, data.classes, transform, device_data, device, add)?;
+        let mut engine = Engine::with_plan(
+            recipe,
+            &layers,
+            data.classes,
+            transform,
+            device_data,
+            device,
+            |network, _| {
+                add(network);
+            },
+        )?;
         engine.set_weights(&Weights::initial(&layers, &engine.network.parameters, SEED))?;
         let epoch = Epoch::new(recipe, rows, engine.batch_size());
         epoch.start(&mut engine)?;

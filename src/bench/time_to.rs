@@ -77,7 +77,8 @@ pub struct Mean {
 }
 
 impl Mean {
-    fn of(values: impl Iterator<Item = f64> + Clone) -> Self {
+    /// Of these values.
+    pub fn of(values: impl Iterator<Item = f64> + Clone) -> Self {
         let count = values.clone().count();
         let mean = values.clone().sum::<f64>() / count.max(1) as f64;
         let squares: f64 = values.map(|value| (value - mean).powi(2)).sum();

@@ -1,5 +1,6 @@
 //! What training shows: a bar where stderr is a terminal, plain lines where it is not, JSON lines on stdout if asked.
 
+use crate::report::{sparkline, terminal};
 use crate::train::event::{EpochRecord, Event, Observer, Start, Summary, Tick, to_json};
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -28,6 +29,23 @@ impl Console {
             bar
         });
         Self { json, quiet, bar, last_line: Instant::now() }
+    }
+
+    /// Takes the bar away until the next tick.
+    pub(super) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+            bar.reset();
+        }
+    }
+
+    /// The course of the loss over all steps, in one line.
+    pub(super) fn course(&self, losses: &[f64]) {
+        const WIDTH: usize = 60;
+        if let (Some(first), Some(last)) = (losses.first(), losses.last()) {
+            let course = sparkline(losses, WIDTH, terminal::unicode());
+            self.say(&format!("loss {first:.3} {course} {last:.3}, {} steps", losses.len()));
+        }
     }
 
     /// A line for people, on stderr.

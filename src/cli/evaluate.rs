@@ -1,9 +1,11 @@
 //! `evaluate`
 
 use super::args::{DataArgs, DeviceArgs};
+use crate::backend::device::Device;
 use crate::data::DataSet;
 use crate::error::Error;
 use crate::train::engine::{DeviceData, Engine};
+use crate::train::ensemble;
 use crate::train::evaluation::{Evaluation, per_class};
 use crate::train::model::Model;
 use anyhow::{Result, bail};
@@ -14,8 +16,13 @@ use std::path::PathBuf;
 /// Flags of `evaluate`.
 #[derive(Args)]
 pub(super) struct Evaluate {
-    /// The run folder, or a model file
-    run: PathBuf,
+    /// The run folder, or a model file; of several, the probabilities are averaged
+    #[arg(required = true, value_name = "RUN")]
+    runs: Vec<PathBuf>,
+    /// Average over shifts of each image by at most so many pixels [1 if none is given]
+    #[arg(long, value_name = "PIXELS", num_args = 0..=1, require_equals = true, default_value_t = 0,
+        default_missing_value = "1", value_parser = clap::value_parser!(u32).range(0..=8))]
+    tta: u32,
     #[command(flatten)]
     data: DataArgs,
     #[command(flatten)]
@@ -30,18 +37,25 @@ pub(super) struct Evaluate {
 
 impl Evaluate {
     pub(super) fn run(&self) -> Result<()> {
-        let model = Model::of_run(&self.run)?;
+        let models = self.runs.iter().map(|run| Model::of_run(run)).collect::<Result<Vec<_>>>()?;
         let data = self.data.load()?;
-        check_fit(&model, &data)?;
+        models.iter().try_for_each(|model| check_fit(model, &data))?;
+        let classes = models[0].classes;
+        if let Some((model, run)) = models.iter().zip(&self.runs).find(|(model, _)| model.classes != classes)
+        {
+            bail!(Error::BadFile(format!(
+                "{} has {} classes, and {} has {classes}; average models of the same classes",
+                run.display(),
+                model.classes,
+                self.runs[0].display()
+            )));
+        }
         let (device, _) = self.device.find()?;
-        let device_data = DeviceData::of_images(&data.test.images, &data.test.labels);
-        let layers = model.layers()?;
-        let mut engine =
-            Engine::new(&model.recipe, &layers, model.classes, model.transform, &device_data, &device)?;
-        engine.set_weights(&model.weights)?;
-        let rows: Vec<u32> = (0..data.test.images.count as u32).collect();
-        let evaluation = engine.evaluate(&rows)?;
-        let confusion = evaluation.confusion(&data.test.labels, model.classes);
+        let evaluation = match models.as_slice() {
+            [model] if self.tta == 0 => alone(model, &data, &device)?,
+            models => ensemble::evaluate(models, &data.test, self.tta, &device)?,
+        };
+        let confusion = evaluation.confusion(&data.test.labels, classes);
         super::print(&if self.json { json(&evaluation, &confusion) } else { text(&evaluation, &confusion) })?;
         let accuracy = evaluation.accuracy();
         match self.min_accuracy {
@@ -54,8 +68,18 @@ impl Evaluate {
     }
 }
 
+/// One model on the images as they are.
+fn alone(model: &Model, data: &DataSet, device: &Device) -> Result<Evaluation> {
+    let device_data = DeviceData::of_images(&data.test.images, &data.test.labels);
+    let layers = model.layers()?;
+    let mut engine =
+        Engine::new(&model.recipe, &layers, model.classes, model.transform, &device_data, device)?;
+    engine.set_weights(&model.weights)?;
+    engine.evaluate(&(0..data.test.images.count as u32).collect::<Vec<_>>())
+}
+
 /// Whether the model can see these images.
-fn check_fit(model: &Model, data: &DataSet) -> Result<()> {
+pub(super) fn check_fit(model: &Model, data: &DataSet) -> Result<()> {
     let images = &data.test.images;
     if (images.height, images.width) != (model.input.height, model.input.width) {
         bail!(Error::BadFile(format!(

@@ -5,13 +5,12 @@ use super::console::eprint_line;
 use crate::data::Images;
 use crate::error::Error;
 use crate::predict::{self, Invert, Options, Prepared, Stage};
-use crate::report::terminal::{self, TerminalStyle};
+use crate::report::terminal;
 use crate::train::answer::{Answer, answers};
 use crate::train::model::Model;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use std::fmt::Write;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 /// Below this probability an answer is a guess.
@@ -60,8 +59,10 @@ enum InvertName {
 
 /// A digit to be recognised, and how to speak of it.
 struct Digit {
-    /// What it is part of.
+    /// The picture's file, or the data set and the image's number in it.
     image: String,
+    /// The same for people.
+    name: String,
     /// Which of the digits of its picture it is, from 1, and of how many.
     number: (usize, usize),
     label: Option<u8>,
@@ -116,7 +117,8 @@ impl Predict {
                 warnings: Vec::new(),
             };
             let label = Some(data.test.labels[index]);
-            Ok(Digit { image: format!("{}[{index}]", data.name), number: (1, 1), label, prepared })
+            let (image, name) = (format!("{}[{index}]", data.name), format!("image {index}"));
+            Ok(Digit { image, name, number: (1, 1), label, prepared })
         };
         self.index.iter().map(digit).collect()
     }
@@ -144,8 +146,13 @@ impl Predict {
         }
         let found = found.map_err(|error| Error::BadFile(format!("{image}: {error}")))?;
         let count = found.len();
-        let digit =
-            |(i, prepared)| Digit { image: image.clone(), number: (i + 1, count), label: None, prepared };
+        let digit = |(i, prepared)| Digit {
+            image: image.clone(),
+            name: if count == 1 { image.clone() } else { format!("{image}, digit {} of {count}", i + 1) },
+            number: (i + 1, count),
+            label: None,
+            prepared,
+        };
         Ok(found.into_iter().enumerate().map(digit).collect())
     }
 
@@ -162,12 +169,12 @@ impl Predict {
             if self.json {
                 text.push_str(&json(digit, answer, &warnings));
             } else {
+                if super::draws() {
+                    text.push_str(&terminal::digit(&digit.prepared.pixels, height, width, super::style()));
+                }
                 text.push_str(&told(digit, answer));
-                let style = TerminalStyle::detect(may_colour());
-                text.push_str(&terminal::digit(&digit.prepared.pixels, height, width, style));
-                warnings
-                    .iter()
-                    .for_each(|warning| eprint_line(&format!("warning: {}: {warning}", named(digit))));
+                let warned = |warning| eprint_line(&format!("warning: {}: {warning}", digit.name));
+                warnings.into_iter().for_each(warned);
             }
         }
         if !self.json && self.multi {
@@ -175,11 +182,6 @@ impl Predict {
         }
         super::print(&text)
     }
-}
-
-fn may_colour() -> bool {
-    let asked_not_to = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    std::io::stdout().is_terminal() && !asked_not_to
 }
 
 fn stem(path: &Path) -> String {
@@ -208,18 +210,11 @@ fn doubt(answer: &Answer) -> Option<String> {
     })
 }
 
-fn named(digit: &Digit) -> String {
-    match digit.number {
-        (_, 1) => digit.image.clone(),
-        (i, count) => format!("{}, digit {i} of {count}", digit.image),
-    }
-}
-
 /// The answer, and what else it might be.
 fn told(digit: &Digit, answer: &Answer) -> String {
     let share = |class: usize| 100.0 * answer.probabilities[class];
     let best = answer.digit();
-    let mut text = format!("{}: {best} ({:.2} %", named(digit), share(best));
+    let mut text = format!("{}: {best} ({:.2} %", digit.name, share(best));
     for class in answer.ranked().into_iter().skip(1).take(2) {
         let _ = write!(text, "; {class} {:.2} %", share(class));
     }

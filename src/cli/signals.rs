@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: the first asks the training to save and stop, the second stops at once.
+//! SIGINT and SIGTERM: the first asks the training to save and stop, the second stops at once. And SIGXFSZ: a limit on
+//! the size of files is an error to report, not a reason to die.
 
 use anyhow::{Context, Result};
 use signal_hook::consts::TERM_SIGNALS;
@@ -14,5 +15,9 @@ pub(super) fn stop_flag() -> Result<Arc<AtomicBool>> {
             .context("cannot catch signals")?;
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot catch signals")?;
     }
+    // Caught, it leaves the write to fail; what it would set is of no interest.
+    #[cfg(unix)]
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())
+        .context("cannot catch signals")?;
     Ok(stop)
 }

@@ -7,6 +7,7 @@ use crate::plan::network::{Description, Network, Target, build};
 use crate::plan::{Reuse, table};
 use crate::recipe::Recipe;
 use crate::train::model::Model;
+use crate::train::room::fit_evaluation;
 use anyhow::{Context, Result};
 use clap::Args;
 use std::collections::BTreeMap;
@@ -68,21 +69,25 @@ impl Summary {
         classes: usize,
         rows: usize,
     ) -> Network {
-        build(&Description {
+        // As training plans it, so that the memory is what training takes.
+        let describe = |batch_size, evaluation_batch_size| Description {
             layers,
             input,
             classes,
-            batch_size: recipe.training.batch_size,
-            evaluation_batch_size: recipe.training.batch_size,
+            batch_size,
+            evaluation_batch_size,
             images: rows,
             rows,
             transform: crate::data::PixelTransform { mean: 0.0, divisor: 255.0, l2_columns: false },
+            augment: &recipe.augment,
             loss: recipe.training.loss,
             optimizer: &recipe.optimizer,
             clip_norm: recipe.training.clip_norm,
             fuse_updates: true,
             target: Target::Gpu(self.class),
-        })
+        };
+        let build = |batch, evaluation| build(&describe(batch, evaluation));
+        fit_evaluation(recipe.training.batch_size, rows, None, build).0
     }
 
     /// One file for each op and set of constants.

@@ -2,7 +2,9 @@
 
 use super::args::{DataArgs, DeviceArgs, RecipeArgs};
 use super::console::Console;
+use super::serve::Page;
 use super::signals;
+use super::watchers::{TensorBoard, Watchers};
 use crate::data::DataSet;
 use crate::error::Error;
 use crate::layers::{self, Shape};
@@ -11,13 +13,18 @@ use crate::recipe::Recipe;
 use crate::train::engine::Weights;
 use crate::train::event::DeviceEvent;
 use crate::train::folder::{self, Folder, RunRecord};
+use crate::train::histograms::HISTOGRAMS;
 use crate::train::model::initial_weights;
+use crate::train::record;
 use crate::train::run::{Job, Outcome, run};
 use crate::train::state::Checkpoint;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Steps between points of the loss on the page, where `--log-every` does not say.
+const STEPS_ON_PAGE: usize = 20;
 
 /// Flags of `train`.
 #[derive(Args)]
@@ -55,6 +62,18 @@ pub(super) struct Train {
     /// A checkpoint after so many seconds within an epoch
     #[arg(long, value_name = "S", default_value_t = 60.0)]
     checkpoint_seconds: f64,
+    /// Show the curves on a local page while it trains, and draw on it when it has; Ctrl-C ends the page
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = crate::serve::PORT)]
+    serve: Option<u16>,
+    /// Write the page of the run too, report.html
+    #[arg(long)]
+    report: bool,
+    /// Histograms of activations, weights and gradients, once an epoch
+    #[arg(long)]
+    histograms: bool,
+    /// An event file for TensorBoard in the run folder, with scalars and histograms
+    #[arg(long)]
+    tensorboard: bool,
     /// Print each value of the recipe and where it comes from, and do nothing
     #[arg(long)]
     print_config: bool,
@@ -85,10 +104,13 @@ impl Train {
             return super::print(&self.recipe.load()?.print_config()?);
         }
         let stop = signals::stop_flag()?;
+        let page = self.serve.map(Page::bind).transpose()?;
         let mut console = Console::new(self.json, self.quiet);
+        // A folder that holds no run is said before any driver is woken.
+        let resumed = self.resume.as_ref().map(|path| resume(path)).transpose()?;
         // Searching for adapters takes as long as reading data: do both at once.
-        let (device, start) = std::thread::scope(|scope| {
-            let data = scope.spawn(|| if self.resume.is_none() { Some(self.load_data()) } else { None });
+        let (device, data) = std::thread::scope(|scope| {
+            let data = scope.spawn(|| if resumed.is_none() { Some(self.load_data()) } else { None });
             let device = self.device.find();
             let data = data.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             (device, data)
@@ -96,13 +118,21 @@ impl Train {
         let (device, line) = device?;
         console.say(&line);
         let info = DeviceEvent::from(&device.info());
-        let start = match (&self.resume, start) {
-            (Some(path), _) => resume(path)?,
+        let start = match (resumed, data) {
+            (Some(start), _) => start,
             (None, Some(data)) => self.begin(data?, info)?,
             (None, None) => self.begin(self.load_data()?, info)?,
         };
         if self.verbose {
             console.say(&start.recipe.to_toml()?);
+        }
+        let path = start.folder.path();
+        let tensorboard = self.tensorboard.then(|| TensorBoard::create(path)).transpose()?;
+        // A run that had histograms goes on having them.
+        let histograms = self.histograms || self.tensorboard || path.join(HISTOGRAMS).exists();
+        let page = page.map(|page| page.show(path, &stop)).transpose()?;
+        if let Some(page) = &page {
+            console.say(&format!("the run is on {}", page.url));
         }
         let outcome = run(
             Job {
@@ -113,14 +143,31 @@ impl Train {
                 initial: start.initial,
                 checkpoint: start.checkpoint,
                 folder: Some(&start.folder),
-                log_every: self.log_every,
+                log_every: self.log_every(),
                 checkpoint_steps: self.checkpoint_steps,
                 checkpoint_seconds: self.checkpoint_seconds,
                 stop: &stop,
             },
-            &mut console,
+            &mut Watchers { console: &mut console, histograms, tensorboard },
         )?;
+        console.course(&outcome.losses);
+        record::keep(&start.folder, &outcome, &start.data)?;
+        let report = path.join(record::PAGE);
+        let written = record::draw(path, self.report.then_some(&report))?;
+        console.say(&format!(
+            "drawn: {}",
+            written.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+        ));
+        if let Some(page) = page {
+            console.say(&format!("draw on {}; Ctrl-C ends it", page.url));
+            page.wait()?;
+        }
         self.judge(&outcome)
+    }
+
+    /// A page wants to see something move.
+    fn log_every(&self) -> usize {
+        if self.serve.is_some() && self.log_every == 0 { STEPS_ON_PAGE } else { self.log_every }
     }
 
     fn load_data(&self) -> Result<DataSet> {
@@ -161,10 +208,11 @@ impl Train {
 
 /// Everything of a run from its folder.
 fn resume(path: &Path) -> Result<Start> {
-    let (folder, recipe, record) = Folder::open(path)?;
+    let (folder, recipe, record) = Folder::take_up(path)?;
     let mut data = DataSet::load(&record.data).context("the run's data set")?;
     if let Some(limit) = record.limit {
-        data.limit(limit)?;
+        let bad = |error| Error::BadFile(format!("{}: {error}", folder.path().join(folder::RUN).display()));
+        data.limit(limit).map_err(bad)?;
     }
     check_sources(&record, &data)?;
     let checkpoint = folder.checkpoint()?;

@@ -2,18 +2,23 @@
 
 use super::args::{DataArgs, DeviceArgs, RecipeArgs};
 use crate::backend::device::Device;
+use crate::backend::{Backend, DeviceInfo};
 use crate::error::Error;
 use crate::layers;
 use crate::ops::control;
 use crate::plan::network::{Description, build};
 use crate::plan::optimizer::corrected_rate;
 use crate::train::engine::{DeviceData, Weights};
+use crate::verify::compare::{Comparison, Difference};
+use crate::verify::ops::CaseReport;
 use crate::verify::{ops, steps};
 use anyhow::{Result, bail};
 use clap::Args;
 
 /// Images of a verified training step: two blocks and a ragged third, so that the reference keeps up.
 const IMAGES: usize = 40;
+/// Threads of the CPU backend beside a GPU; results do not depend on them.
+const CPU_THREADS: usize = 2;
 
 /// Flags of `verify`.
 #[derive(Args)]
@@ -38,20 +43,102 @@ pub(super) struct Verify {
     json: bool,
 }
 
+/// The largest error of one backend, and what is allowed there.
+struct Figures {
+    error: f64,
+    allowed: f64,
+    share: f64,
+}
+
+impl From<&CaseReport> for Figures {
+    fn from(report: &CaseReport) -> Self {
+        Self { error: report.error, allowed: report.allowed, share: report.worst }
+    }
+}
+
+impl From<&Comparison> for Figures {
+    fn from(comparison: &Comparison) -> Self {
+        Self { error: comparison.error, allowed: comparison.allowed, share: comparison.worst }
+    }
+}
+
+/// A line of the table: a case of an op, or a call of a step.
+struct Line<'a> {
+    place: &'a str,
+    what: &'a str,
+    /// The device, and the CPU beside it.
+    figures: Vec<Figures>,
+    wrong: Option<&'a Difference>,
+}
+
 impl Verify {
     pub(super) fn run(&self) -> Result<()> {
         let (device, line) = self.device.find()?;
+        let info = device.info();
         if !self.json {
-            super::print(&format!("{line}\nshare of the allowed error against the f64 reference\n"))?;
+            super::print(&format!("{line}\n{}", heading(&info)))?;
         }
-        self.ops(&device)?;
+        let (mut wrong, count) = self.ops(&device)?;
+        let wrong_cases = wrong.len();
         if self.op.is_none() && self.steps > 0 {
-            self.steps(&device)?;
+            wrong.extend(self.steps(&device)?);
         }
-        Ok(())
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let steps = if wrong.len() > wrong_cases { " and a training step" } else { "" };
+        bail!(Error::Threshold(format!(
+            "{wrong_cases} of {count} cases{steps} are wrong on {} ({}):\n  {}\nDo not train on this device: update its driver, \
+             or use another --adapter or --backend cpu",
+            info.name,
+            info.driver,
+            shortened(&wrong).join("\n  ")
+        )))
     }
 
-    fn steps(&self, device: &Device) -> Result<()> {
+    /// Runs all cases; returns what is wrong, and the number of cases.
+    fn ops(&self, device: &Device) -> Result<(Vec<String>, usize)> {
+        let (plan, cases) = ops::plan(self.op.as_deref());
+        if cases.is_empty() {
+            let names: Vec<&str> = crate::ops::ALL.iter().map(|op| op.name()).collect();
+            bail!(Error::Usage(format!(
+                "there is no op {:?}; there are {}",
+                self.op.as_deref().unwrap_or_default(),
+                names.join(", ")
+            )));
+        }
+        let mut backend = device.open(&plan)?;
+        let mut cpu = match device {
+            Device::Cpu { .. } => None,
+            Device::Gpu { .. } => Some(Device::Cpu { threads: CPU_THREADS }.open(&plan)?),
+        };
+        let mut wrong = Vec::new();
+        for case in &cases {
+            let mut backends: Vec<&mut dyn Backend> = vec![backend.as_mut()];
+            if let Some(cpu) = &mut cpu {
+                backends.push(cpu.as_mut());
+            }
+            let names: Vec<String> =
+                backends.iter().map(|backend| backend.device().backend.clone()).collect();
+            let reports = ops::check_each(&mut backends, case)?;
+            let first = reports.iter().find_map(|report| report.wrong.as_ref());
+            super::print(&self.line(&Line {
+                place: reports[0].op,
+                what: &reports[0].case,
+                figures: reports.iter().map(Figures::from).collect(),
+                wrong: first.map(|(_, difference)| difference),
+            }))?;
+            for (name, report) in names.iter().zip(&reports) {
+                if let Some((buffer, difference)) = &report.wrong {
+                    wrong.push(format!("{name}: {} ({}), {buffer}: {difference}", report.op, report.case));
+                }
+            }
+        }
+        Ok((wrong, cases.len()))
+    }
+
+    /// Runs the training steps; returns the first wrong call.
+    fn steps(&self, device: &Device) -> Result<Option<String>> {
         let (recipe, mut data) = (self.recipe.load()?, self.data.load()?);
         data.limit(IMAGES)?;
         let device_data = DeviceData::of_images(&data.train.images, &data.train.labels);
@@ -66,6 +153,7 @@ impl Verify {
             images: IMAGES,
             rows: IMAGES,
             transform,
+            augment: &recipe.augment,
             loss: recipe.training.loss,
             optimizer: &recipe.optimizer,
             clip_norm: recipe.training.clip_norm,
@@ -89,18 +177,29 @@ impl Verify {
             backend.write(network.schedule, 0, bytemuck::cast_slice(&rates))?;
             backend.write(network.train_feed.control, 0, &control)?;
             let mut lines = String::new();
-            let wrong = stepper.step(step + 1, |call, worst| {
-                lines.push_str(&self.line(
-                    &format!("step {} {}", step + 1, call.place),
-                    call.op.name(),
-                    worst,
-                ));
+            let wrong = stepper.step(step + 1, |call, report| {
+                lines.push_str(
+                    &self.line(&Line {
+                        place: &format!("step {} {}", step + 1, call.place),
+                        what: call.op.name(),
+                        figures: [Some(&report.device), report.cpu.as_ref()]
+                            .into_iter()
+                            .flatten()
+                            .map(Figures::from)
+                            .collect(),
+                        wrong: report
+                            .device
+                            .first
+                            .as_ref()
+                            .or(report.cpu.as_ref().and_then(|cpu| cpu.first.as_ref())),
+                    }),
+                );
             })?;
             super::print(&lines)?;
             if let Some(wrong) = wrong {
-                bail!(Error::Threshold(format!(
-                    "step {}, call {}: {} of {} ({}) is wrong in {} numbers of {}; the first: {:?}. Do not train on this \
-                     device: use another --adapter or --backend cpu",
+                return Ok(Some(format!(
+                    "{}: step {}, call {}: {} in {} ({}) makes {} numbers of {} wrong: {}",
+                    wrong.backend,
                     wrong.step,
                     wrong.call,
                     wrong.op,
@@ -112,56 +211,56 @@ impl Verify {
                 )));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
-    fn line(&self, place: &str, op: &str, worst: f64) -> String {
+    fn line(&self, line: &Line<'_>) -> String {
+        let Line { place, what, figures, wrong } = line;
         if self.json {
-            format!("{}\n", serde_json::json!({ "schema": 1, "place": place, "op": op, "share": worst }))
-        } else {
-            format!("{place:<26} {op:<44} {worst:>9.4}  ok\n")
+            let figures = |figures: &Figures| serde_json::json!({ "error": figures.error, "allowed": figures.allowed, "share": figures.share });
+            let wrong = wrong.map(|d| {
+                serde_json::json!({ "index": d.index, "found": d.found, "expected": d.expected, "allowed": d.allowed })
+            });
+            let line = serde_json::json!({
+                "schema": 1, "place": place, "what": what, "device": figures(&line.figures[0]),
+                "cpu": line.figures.get(1).map(figures), "wrong": wrong,
+            });
+            return format!("{line}\n");
         }
+        let mut text = format!("{place:<24} {what:<44}");
+        for Figures { error, allowed, share } in figures {
+            text.push_str(&format!(" {error:>9.1e} {allowed:>9.1e} {share:>7.3}"));
+        }
+        let verdict = if wrong.is_none() { "ok" } else { "WRONG" };
+        format!("{text}  {verdict}\n")
     }
+}
 
-    fn ops(&self, device: &Device) -> Result<()> {
-        let (plan, cases) = ops::plan(self.op.as_deref());
-        if cases.is_empty() {
-            let names: Vec<&str> = crate::ops::ALL.iter().map(|op| op.name()).collect();
-            bail!(Error::Usage(format!(
-                "there is no op {:?}; there are {}",
-                self.op.as_deref().unwrap_or_default(),
-                names.join(", ")
-            )));
-        }
-        let mut backend = device.open(&plan)?;
-        let mut wrong = Vec::new();
-        for case in &cases {
-            let report = ops::check(backend.as_mut(), case)?;
-            super::print(&if self.json {
-                let found = report.wrong.as_ref().map(|(buffer, d)| {
-                    serde_json::json!({
-                        "buffer": buffer, "index": d.index, "found": d.found, "expected": d.expected, "allowed": d.allowed,
-                    })
-                });
-                let line = serde_json::json!({
-                    "schema": 1, "op": report.op, "case": report.case, "share": report.worst, "wrong": found,
-                });
-                format!("{line}\n")
-            } else {
-                let verdict = if report.wrong.is_none() { "ok" } else { "WRONG" };
-                format!("{:<26} {:<44} {:>9.4}  {verdict}\n", report.op, report.case, report.worst)
-            })?;
-            if let Some((buffer, difference)) = report.wrong {
-                wrong.push(format!("{} ({}): {buffer}, {difference:?}", report.op, report.case));
-            }
-        }
-        match wrong.first() {
-            None => Ok(()),
-            Some(first) => bail!(Error::Threshold(format!(
-                "{} of {} cases are wrong; the first: {first}. Do not train on this device: use another --adapter or --backend cpu",
-                wrong.len(),
-                cases.len()
-            ))),
-        }
+/// What the columns are.
+fn heading(info: &DeviceInfo) -> String {
+    let columns = format!(" {:>9} {:>9} {:>7}", "error", "allowed", "share");
+    let mut names = vec![info.backend.as_str()];
+    if info.backend != "cpu" {
+        names.push("cpu");
     }
+    let above: String = names.iter().map(|name| format!(" {name:^27}")).collect();
+    format!(
+        "the largest error against the f64 reference, and the error that is allowed there\n{:69}{above}\n{:<24} {:<44}{}\n",
+        "",
+        "op or place",
+        "case or op",
+        columns.repeat(names.len())
+    )
+}
+
+/// The first and last of a long list.
+fn shortened(wrong: &[String]) -> Vec<String> {
+    const SHOWN: usize = 4;
+    if wrong.len() <= SHOWN + 1 {
+        return wrong.to_vec();
+    }
+    let mut lines = wrong[..SHOWN].to_vec();
+    lines.push(format!("and {} more, the last of them:", wrong.len() - SHOWN));
+    lines.push(wrong[wrong.len() - 1].clone());
+    lines
 }

@@ -42,7 +42,7 @@ fn split(images: &Path, labels: &Path) -> Result<(Split, Vec<Source>)> {
 }
 
 /// The regular files of a folder, in order of name.
-fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let unreadable =
         |error| Error::BadFile(format!("{}: cannot be read ({error}); check its rights", folder.display()));
     let mut files = Vec::new();

@@ -96,6 +96,30 @@ pub fn identify(sha256: &str) -> Option<&'static KnownFile> {
     KNOWN.iter().find(|file| file.sha256 == sha256 || file.packed.is_some_and(|(_, packed)| packed == sha256))
 }
 
+/// The names of the classes of the set that these files are of, in order; none where classes are called by their numbers.
+pub fn class_names(sources: &[Source]) -> Vec<String> {
+    let sets = sources.iter().filter_map(|source| identify(&source.sha256)).map(|file| file.data_set);
+    let names: &[&str] = match sets.into_iter().next() {
+        Some("fashion-mnist") => &FASHION,
+        _ => &[],
+    };
+    names.iter().map(|&name| name.to_owned()).collect()
+}
+
+/// As its authors call them.
+const FASHION: [&str; 10] = [
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+];
+
 /// The four IDX files of a set, in the order of [`super::DataSet::sources`].
 pub(super) fn sources(data_set: &str) -> Vec<Source> {
     let idx_files = KNOWN.iter().filter(|file| file.data_set == data_set && file.packed.is_some());

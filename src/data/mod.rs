@@ -2,7 +2,8 @@
 //!
 //! [`DataSet::load`] takes `mnist` (embedded), a folder of four IDX files ([`idx`]) or an `.npz` file ([`npz`]).
 //! Pixels stay bytes; [`scaling`] says what numbers a network sees, [`split`] which rows it trains on,
-//! [`summary`] what is in a set, and [`known`] whether the files are the published ones.
+//! [`summary`] what is in a set, and [`sums`] whether the files are the published ones, which are in [`known`] and
+//! [`catalogue`]. [`mod@fetch`] gets them: the only place that opens a socket.
 //!
 //! *Files are hostile until read:* every size is checked before memory is taken for it, nothing here panics
 //! on a file, and every refusal is an [`Error::BadFile`] that names the file and says what to do.
@@ -16,7 +17,9 @@ use anyhow::{Result, bail};
 use crate::error::Error;
 
 mod bounded;
+pub mod catalogue;
 mod embedded;
+pub mod fetch;
 mod folder;
 pub mod idx;
 pub mod known;
@@ -25,6 +28,8 @@ pub mod npz;
 pub mod scaling;
 pub mod split;
 pub mod summary;
+pub mod sums;
+mod unpack;
 
 pub use embedded::verify as verify_embedded;
 pub use scaling::{PixelTransform, Scaling};

@@ -1,6 +1,7 @@
 //! An activation as a layer of its own, where something stands between it and the product (batch norm).
 
 use super::{Layer, Shape};
+use crate::export::{onnx, pytorch};
 use crate::ops::LANES;
 use crate::ops::activate::{self, Activate};
 use crate::ops::activate_grad::{self, ActivateGrad};
@@ -76,6 +77,14 @@ impl Layer for ActivationLayer {
             }
             x_grad
         })
+    }
+
+    fn onnx(&self, chain: &mut onnx::Chain) {
+        chain.activation(self.function);
+    }
+
+    fn pytorch(&self, modules: &mut pytorch::Modules, _: Shape) {
+        modules.activation(self.function);
     }
 
     fn absorb_softmax(&mut self) -> bool {

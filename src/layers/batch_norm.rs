@@ -4,6 +4,7 @@
 //! running = momentum running + (1 - momentum) batch; evaluation uses the running ones.
 
 use super::{Layer, ParameterSpec, Shape};
+use crate::export::{onnx, pytorch};
 use crate::ops::batch_norm;
 use crate::ops::batch_norm_grad::{self, BatchNormGrad};
 use crate::ops::batch_norm_inference::{self, BatchNormInference};
@@ -94,6 +95,7 @@ impl Layer for BatchNorm {
             running_variance,
             activation,
             momentum: self.momentum as f32,
+            one_minus_momentum: (1.0 - self.momentum) as f32,
             epsilon,
         };
         let saved = e.scratch("mean_and_inverse_deviation", 2 * x.shape.channels);
@@ -118,6 +120,16 @@ impl Layer for BatchNorm {
         let buffers = [y_grad, x.buffer, parameters, trace.saved[0], e.control, gradients, x_grad];
         e.call(&BatchNormGrad, &params, &buffers);
         Some(x_grad)
+    }
+
+    fn onnx(&self, chain: &mut onnx::Chain) {
+        let tensors = ["weight", "bias", "running_mean", "running_var"];
+        chain.then("BatchNormalization", &tensors, vec![onnx::float("epsilon", self.epsilon)]);
+    }
+
+    fn pytorch(&self, modules: &mut pytorch::Modules, input: Shape) {
+        let dimensions = if modules.is_flat() { 1 } else { 2 };
+        modules.owner(&format!("BatchNorm{dimensions}d({}, eps={})", input.channels, self.epsilon));
     }
 
     fn check(&self) -> Result<(), Problem> {

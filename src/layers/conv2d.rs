@@ -1,11 +1,11 @@
 //! Convolution of stride 1: y(f) = act(sum over c, i, j of w(c, i, j, f) x(c, row + i, column + j) + b(f)).
 
 use super::{Layer, ParameterSpec, Shape};
+use crate::export::{onnx, pytorch};
 use crate::ops::activation::Activation;
 use crate::ops::conv2d::{self, Conv2d as Convolution};
 use crate::ops::conv2d_input_grad::{self, Conv2dInputGrad};
 use crate::ops::conv2d_weight_grad::{self, Conv2dWeightGrad};
-use crate::ops::sum_partials::{self, SumPartials};
 use crate::plan::BufferId;
 use crate::plan::emit::{Emitter, Tensor, Trace};
 use crate::recipe::{Initializer, Problem, problem};
@@ -44,10 +44,6 @@ pub struct Conv2d {
     #[serde(default = "Initializer::zeros")]
     pub bias_initializer: Initializer,
 }
-
-/// Most slices of a batch whose weight gradients are summed on their own; the number comes from the batch and never from
-/// the device, so that sums have one order.
-const MOST_SLICES: usize = 16;
 
 impl Conv2d {
     /// Rows and columns of zeros before the first, as TensorFlow pads.
@@ -122,6 +118,10 @@ impl Layer for Conv2d {
         true
     }
 
+    fn sums_partials(&self) -> bool {
+        true
+    }
+
     fn forward(&self, e: &mut Emitter<'_>, x: Tensor) -> Trace {
         let y = e.tensor("output", self.placed(x.shape), e.epilogue);
         let params = conv2d::Params {
@@ -150,6 +150,7 @@ impl Layer for Conv2d {
         wants: bool,
     ) -> Option<BufferId> {
         let (x, y) = (&trace.x, &trace.y);
+        let partials = e.partials.expect("the plan has partial sums where a layer makes them");
         let weight_grad = conv2d_weight_grad::Params {
             blocks: e.blocks as u32,
             channels: x.shape.channels as u32,
@@ -160,15 +161,11 @@ impl Layer for Conv2d {
             pad: self.pad(),
             out_height: y.shape.height as u32,
             out_width: y.shape.width as u32,
-            blocks_per_slice: e.blocks.div_ceil(MOST_SLICES) as u32,
+            blocks_per_slice: partials.blocks_per_slice as u32,
+            first: e.offset("weight"),
+            slice_words: partials.words as u32,
         };
-        let slices = weight_grad.blocks.div_ceil(weight_grad.blocks_per_slice);
-        let len = (x.shape.channels * self.kernel * self.kernel + 1) * self.filters;
-        let partials = e.scratch("partials", slices as usize * len);
-        e.call(&Conv2dWeightGrad, &weight_grad, &[x.buffer, y_grad, partials]);
-        // The bias follows the weights in the partial sums, and in the parameters.
-        let sum = sum_partials::Params { slices, len: len as u32, first_sum: e.offset("weight") };
-        e.call_later(&SumPartials, &sum, &[partials, e.shared.gradients]);
+        e.call(&Conv2dWeightGrad, &weight_grad, &[x.buffer, y_grad, partials.buffer]);
         wants.then(|| {
             let x_grad = e.gradient_of(x);
             let params = conv2d_input_grad::Params {
@@ -187,6 +184,25 @@ impl Layer for Conv2d {
             e.call(&Conv2dInputGrad, &params, &[y_grad, e.shared.parameters, x.buffer, x_grad]);
             x_grad
         })
+    }
+
+    fn onnx(&self, chain: &mut onnx::Chain) {
+        let before = self.pad() as usize;
+        let after = if self.padding == Padding::Same { self.kernel - 1 - before } else { 0 };
+        let kernel = onnx::ints("kernel_shape", &[self.kernel; 2]);
+        chain.then(
+            "Conv",
+            &["weight", "bias"],
+            vec![kernel, onnx::ints("pads", &[before, before, after, after])],
+        );
+        chain.activation(self.activation);
+    }
+
+    fn pytorch(&self, modules: &mut pytorch::Modules, input: Shape) {
+        let Self { filters, kernel, .. } = self;
+        let padding = if self.padding == Padding::Same { ", padding=\"same\"" } else { "" };
+        modules.owner(&format!("Conv2d({}, {filters}, {kernel}{padding})", input.channels));
+        modules.activation(self.activation);
     }
 
     fn check(&self) -> Result<(), Problem> {

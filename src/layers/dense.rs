@@ -3,6 +3,7 @@
 //! An input of more than 1x1 is flattened first, in the order channel, row, column.
 
 use super::{Layer, ParameterSpec, Shape};
+use crate::export::{onnx, pytorch};
 use crate::ops::activation::Activation;
 use crate::ops::dense::{self, Dense as Product};
 use crate::ops::dense_input_grad::{self, DenseInputGrad};
@@ -98,8 +99,13 @@ impl Layer for Dense {
         true
     }
 
+    fn takes_dropout(&self) -> bool {
+        true
+    }
+
     fn forward(&self, e: &mut Emitter<'_>, x: Tensor) -> Trace {
-        let y = e.tensor("output", Shape::vector(self.outputs()), e.epilogue);
+        let mut y = e.tensor("output", Shape::vector(self.outputs()), e.epilogue);
+        y.dropout = e.dropout;
         let params = dense::Params {
             blocks: e.blocks as u32,
             inputs: x.shape.features() as u32,
@@ -107,8 +113,10 @@ impl Layer for Dense {
             weight: e.offset("weight"),
             bias: e.offset("bias"),
             activation: e.epilogue as u32,
+            dropout_layer: e.dropout.layer,
+            dropout_rate: e.dropout.rate,
         };
-        e.call(&Product, &params, &[x.buffer, e.shared.parameters, y.buffer]);
+        e.call(&Product, &params, &[x.buffer, e.shared.parameters, e.control, y.buffer]);
         Trace { x, y, saved: vec![] }
     }
 
@@ -124,9 +132,17 @@ impl Layer for Dense {
         let (weight, bias) = (e.offset("weight"), e.offset("bias"));
         let x_grad = wants.then(|| {
             let x_grad = e.gradient_of(x);
-            let activation = x.activation as u32;
-            let params = dense_input_grad::Params { blocks, inputs, units, weight, activation };
-            e.call(&DenseInputGrad, &params, &[y_grad, e.shared.parameters, x.buffer, x_grad]);
+            let params = dense_input_grad::Params {
+                blocks,
+                inputs,
+                units,
+                weight,
+                activation: x.activation as u32,
+                dropout_layer: x.dropout.layer,
+                dropout_rate: x.dropout.rate,
+            };
+            let buffers = [y_grad, e.shared.parameters, x.buffer, e.control, x_grad];
+            e.call(&DenseInputGrad, &params, &buffers);
             x_grad
         });
         // After the input's gradient, which needs the weights before their update.
@@ -136,6 +152,18 @@ impl Layer for Dense {
             None => e.call_later(&DenseWeightGrad, &params, &[x.buffer, y_grad, e.shared.gradients]),
         }
         x_grad
+    }
+
+    fn onnx(&self, chain: &mut onnx::Chain) {
+        chain.flatten();
+        chain.then("Gemm", &["weight", "bias"], vec![onnx::int("transB", 1)]);
+        chain.activation(self.activation);
+    }
+
+    fn pytorch(&self, modules: &mut pytorch::Modules, input: Shape) {
+        modules.flatten();
+        modules.owner(&format!("Linear({}, {})", input.features(), self.outputs()));
+        modules.activation(self.activation);
     }
 
     fn check(&self) -> Result<(), Problem> {

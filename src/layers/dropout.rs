@@ -1,6 +1,7 @@
 //! Inverted dropout: while training, y = x / (1 - rate) with probability 1 - rate, else 0; in evaluation y = x.
 
 use super::{Layer, Shape};
+use crate::export::{onnx, pytorch};
 use crate::ops::activation::Activation;
 use crate::ops::dropout_grad::{self, DropoutGrad};
 use crate::ops::{LANES, dropout};
@@ -74,6 +75,10 @@ impl Layer for Dropout {
             x_grad
         })
     }
+
+    fn onnx(&self, _: &mut onnx::Chain) {}
+
+    fn pytorch(&self, _: &mut pytorch::Modules, _: Shape) {}
 
     fn check(&self) -> Result<(), Problem> {
         problem::fraction("rate", self.rate)

@@ -1,6 +1,7 @@
 //! Flatten: the same values as one vector, in the order channel, row, column.
 
 use super::{Layer, Shape};
+use crate::export::{onnx, pytorch};
 use crate::plan::BufferId;
 use crate::plan::emit::{Emitter, Tensor, Trace};
 use anyhow::Result;
@@ -36,5 +37,13 @@ impl Layer for Flatten {
 
     fn backward(&self, _: &mut Emitter<'_>, _: &Trace, y_grad: BufferId, _: bool) -> Option<BufferId> {
         Some(y_grad)
+    }
+
+    fn onnx(&self, chain: &mut onnx::Chain) {
+        chain.flatten();
+    }
+
+    fn pytorch(&self, modules: &mut pytorch::Modules, _: Shape) {
+        modules.flatten();
     }
 }

@@ -1,6 +1,7 @@
 //! The greatest value of each window of `size` x `size`; windows do not overlap, and rows or columns left over are dropped.
 
 use super::{Layer, Shape};
+use crate::export::{onnx, pytorch};
 use crate::ops::activation::Activation;
 use crate::ops::max_pool::{self, MaxPool as Pooling};
 use crate::ops::max_pool_grad::{self, MaxPoolGrad};
@@ -51,9 +52,14 @@ impl Layer for MaxPool {
         Ok(Shape { channels: input.channels, height: input.height / size, width: input.width / size })
     }
 
+    fn takes_dropout(&self) -> bool {
+        true
+    }
+
     fn forward(&self, e: &mut Emitter<'_>, x: Tensor) -> Trace {
         let (height, width) = (x.shape.height / self.size, x.shape.width / self.size);
-        let y = e.tensor("output", Shape { height, width, ..x.shape }, Activation::Linear);
+        let mut y = e.tensor("output", Shape { height, width, ..x.shape }, Activation::Linear);
+        y.dropout = e.dropout;
         let params = max_pool::Params {
             blocks: e.blocks as u32,
             channels: x.shape.channels as u32,
@@ -62,8 +68,10 @@ impl Layer for MaxPool {
             size: self.size as u32,
             out_height: height as u32,
             out_width: width as u32,
+            dropout_layer: e.dropout.layer,
+            dropout_rate: e.dropout.rate,
         };
-        e.call(&Pooling, &params, &[x.buffer, y.buffer]);
+        e.call(&Pooling, &params, &[x.buffer, e.control, y.buffer]);
         Trace { x, y, saved: vec![] }
     }
 
@@ -90,6 +98,16 @@ impl Layer for MaxPool {
             e.call(&MaxPoolGrad, &params, &[y_grad, x.buffer, x_grad]);
             x_grad
         })
+    }
+
+    fn onnx(&self, chain: &mut onnx::Chain) {
+        let window = [self.size; 2];
+        let attributes = vec![onnx::ints("kernel_shape", &window), onnx::ints("strides", &window)];
+        chain.then("MaxPool", &[], attributes);
+    }
+
+    fn pytorch(&self, modules: &mut pytorch::Modules, _: Shape) {
+        modules.owner(&format!("MaxPool2d({})", self.size));
     }
 
     fn check(&self) -> Result<(), Problem> {

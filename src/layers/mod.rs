@@ -18,6 +18,7 @@ pub use repeat::Repeat;
 pub(crate) use repeat::check;
 pub use resolve::{MAX_VALUES, ResolvedLayer, resolve};
 
+use crate::export::{onnx, pytorch};
 use crate::ops::activation::Activation;
 use crate::plan::BufferId;
 use crate::plan::emit::{Emitter, Tensor, Trace};
@@ -140,8 +141,19 @@ pub trait Layer: fmt::Debug {
         false
     }
 
+    /// Whether its op can apply dropout to its output; see [`Emitter::dropout`].
+    fn takes_dropout(&self) -> bool {
+        false
+    }
+
     /// Whether its weights can be updated in the call that makes their gradients; see [`Emitter::fused_update`].
     fn fuses_update(&self) -> bool {
+        false
+    }
+
+    /// Whether its gradients are partial sums over slices of the batch, left in [`Emitter::partials`] at the places of
+    /// its parameters: all of them are added by one call.
+    fn sums_partials(&self) -> bool {
         false
     }
 
@@ -157,6 +169,12 @@ pub trait Layer: fmt::Debug {
         y_grad: BufferId,
         wants_input_grad: bool,
     ) -> Option<BufferId>;
+
+    /// Adds what it is in evaluation to an ONNX graph.
+    fn onnx(&self, chain: &mut onnx::Chain);
+
+    /// Adds the PyTorch modules that do the same in evaluation, for an input of this shape.
+    fn pytorch(&self, modules: &mut pytorch::Modules, input: Shape);
 
     /// Whether its settings make sense by themselves.
     ///

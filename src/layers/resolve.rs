@@ -8,6 +8,10 @@ use std::collections::HashMap;
 /// The most values that a tensor, or the output of a layer for one image, may have: 2^26 are 256 MiB, WebGPU's limit of a buffer.
 pub const MAX_VALUES: usize = 1 << 26;
 
+/// The most values that all tensors together may have: 1 GiB, so that a checkpoint with two moments and the best weights
+/// has at most 4.
+const MAX_TOTAL: usize = 1 << 28;
+
 /// A layer in its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedLayer {
@@ -46,9 +50,16 @@ fn build(recipe: &Recipe, input: Shape, classes: usize) -> Result<Vec<ResolvedLa
     let mut names = Names::default();
     let mut shape = input;
     let mut layers: Vec<ResolvedLayer> = Vec::with_capacity(entries.len());
+    let mut total = 0;
     for (index, (path, mut layer)) in entries.into_iter().enumerate() {
         layer.as_layer_mut().set_classes(classes);
         let (output, parameters) = place(&layer, shape).map_err(|message| refuse(&path, &layer, &message))?;
+        total += parameters.iter().map(ParameterSpec::len).sum::<usize>();
+        if total > MAX_TOTAL {
+            let message =
+                format!("the network has {total} values up to here, more than {MAX_TOTAL}; make it smaller");
+            return Err(refuse(&path, &layer, &message));
+        }
         let name = names.next(layer.as_layer().keras_class());
         let input = std::mem::replace(&mut shape, output);
         layers.push(ResolvedLayer {

@@ -56,7 +56,8 @@ pub fn table(layers: &[ResolvedLayer]) -> String {
     text
 }
 
-fn row(layer: &ResolvedLayer) -> [String; 4] {
+/// A layer's line of the table: name, settings, output shape, parameters.
+pub fn row(layer: &ResolvedLayer) -> [String; 4] {
     let mut settings = layer.layer.as_layer().describe();
     if layer.softmax_in_loss {
         settings.push_str(" (softmax in the loss)");

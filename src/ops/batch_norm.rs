@@ -34,6 +34,8 @@ params! {
         activation: u32,
         /// Share of the old running statistics that stays.
         momentum: f32,
+        /// Share of the batch's own statistics that joins: formed in f64, since 1 - momentum in f32 is 1e-6 off.
+        one_minus_momentum: f32,
         /// Added to the variance.
         epsilon: f32,
     }
@@ -128,7 +130,7 @@ impl Train<'_> {
         for (start, new) in [(p.running_mean, means), (p.running_variance, variances)] {
             let start = start as usize + first;
             for (running, new) in args.output(3, start..start + N).iter_mut().zip(new) {
-                *running = *running * p.momentum + new * (1.0 - p.momentum);
+                *running = *running * p.momentum + new * p.one_minus_momentum;
             }
         }
     }
@@ -169,7 +171,8 @@ impl Formula for BatchNorm {
         let shape = shape(p);
         let activation = Activation::from_code(p.activation);
         let count = T::of(f64::from(shape.count(rows)));
-        let (momentum, epsilon) = (T::of(f64::from(p.momentum)), T::of(f64::from(p.epsilon)));
+        let [momentum, one_minus_momentum, epsilon] =
+            [p.momentum, p.one_minus_momentum, p.epsilon].map(|x| T::of(f64::from(x)));
         for c in 0..shape.channels {
             let valid = shape.elements(c, rows);
             let mean = valid.clone().fold(T::ZERO, |sum, i| sum + x[i]) / count;
@@ -184,7 +187,7 @@ impl Formula for BatchNorm {
             saved[shape.channels + c] = inv_std;
             for (first, new) in [(p.running_mean, mean), (p.running_variance, variance)] {
                 let running = &mut statistics[first as usize + c];
-                *running = *running * momentum + new * (T::ONE - momentum);
+                *running = *running * momentum + new * one_minus_momentum;
             }
         }
     }
@@ -219,6 +222,7 @@ impl Formula for BatchNorm {
                 running_variance: 1 + channels as u32 + 4,
                 activation: activation as u32,
                 momentum: 0.99,
+                one_minus_momentum: 0.01,
                 epsilon: 1e-3,
             };
             let (low, high): (f32, f32) = x;

@@ -251,11 +251,11 @@ mod tests {
             *w = if block * LANES + i % LANES < 19 { *w } else { 0.0 };
         }
         let mut forward = |x: &mut [f64], parameters: &mut [f64], saved: &mut [f64]| {
-            let (epsilon, momentum) = (1e-3, 0.9);
+            let (epsilon, momentum, one_minus_momentum) = (1e-3, 0.9, 0.1);
             let activation = Activation::Linear as u32;
             let p = batch_norm::Params {
                 blocks, channels, pixels, gamma: 0, beta: 2, running_mean: 0, running_variance: 2,
-                activation, momentum, epsilon,
+                activation, momentum, one_minus_momentum, epsilon,
             };
             let (mut statistics, mut y) = ([0.0; 4], vec![0.0; len]);
             let args = vec![

@@ -61,7 +61,7 @@ impl Formula for Conv2d {
     const BINDINGS: &'static [Binding] = &[read("x"), read("parameters"), write("y")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
-        p.correlation().kernel(p.blocks, class)
+        p.correlation().kernel(p.blocks, p.activation, class)
     }
 
     fn cost(p: &Params) -> Cost {

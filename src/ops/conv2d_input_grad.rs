@@ -61,7 +61,7 @@ impl Formula for Conv2dInputGrad {
     const BINDINGS: &'static [Binding] = &[read("y_grad"), read("parameters"), read("x"), write("x_grad")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
-        p.correlation().kernel(p.blocks, class)
+        p.correlation().flipped_kernel(p.blocks, p.activation, class)
     }
 
     fn cost(p: &Params) -> Cost {

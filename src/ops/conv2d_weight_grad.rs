@@ -6,7 +6,9 @@ use super::case::{Case, Fill};
 use super::convolution::{Correlation, Shape};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
+use super::tiling::{share, tile};
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
+use std::ops::Range;
 
 params! {
     /// Shapes of the convolution, and how the batch is sliced.
@@ -31,6 +33,10 @@ params! {
         out_width: u32,
         /// Blocks whose gradients are added in one slice.
         blocks_per_slice: u32,
+        /// First word of the layer's partial sums in each slice: weights, then biases.
+        first: u32,
+        /// Words of a slice: the partial sums of all layers.
+        slice_words: u32,
     }
 }
 
@@ -52,6 +58,13 @@ impl Params {
     fn slices(&self) -> u32 {
         self.blocks.div_ceil(self.blocks_per_slice)
     }
+
+    /// The layer's words in a slice.
+    fn words(&self, slice: usize) -> Range<usize> {
+        let c = self.correlation();
+        let first = slice * self.slice_words as usize + self.first as usize;
+        first..first + c.weight_words() + c.outputs
+    }
 }
 
 /// See the shader for the formula.
@@ -62,10 +75,39 @@ impl Formula for Conv2dWeightGrad {
     const NAME: &'static str = "conv2d_weight_grad";
     const BINDINGS: &'static [Binding] = &[read("x"), read("y_grad"), write("partials")];
 
-    fn kernel(p: &Params, _: DeviceClass) -> Kernel {
+    fn kernel(p: &Params, class: DeviceClass) -> Kernel {
+        let c = p.correlation();
+        let (images, image_lanes, tiles, most_sums) = match class {
+            // Sums of all lanes lie in workgroup memory in the end: 16 KiB.
+            DeviceClass::Gpu => (1, LANES, 4, 64),
+            DeviceClass::Software => (4, 1, 8, 16),
+        };
+        let rows = (most_sums / c.kernel).saturating_sub(1).clamp(1, c.kernel);
+        let filters = tile(c.outputs, (most_sums / (rows * c.kernel + 1)).clamp(1, 4));
+        let tiles = if filters * (rows * c.kernel + 1) > most_sums { 1 } else { tiles };
+        let shared_channels = [4, 2, 1].into_iter().find(|n| c.inputs.is_multiple_of(*n) && n <= &tiles).unwrap_or(1);
+        let pixels = share(c.out_width, 7);
+        // Columns of a tile's input that can lie outside the image, before and after it.
+        let past = c.out_width.next_multiple_of(pixels) + c.kernel - 1;
+        let columns = pixels + c.kernel - 1;
+        let constants = [
+            ("IMAGES", images),
+            ("IMAGE_LANES", image_lanes),
+            ("TILES", tiles),
+            ("SHARED_CHANNELS", shared_channels),
+            ("KERNEL", c.kernel),
+            ("ROWS", rows),
+            ("FILTERS", filters),
+            ("PIXELS", pixels),
+            ("RAGGED", usize::from(!c.out_width.is_multiple_of(pixels))),
+            ("LEFT", c.pad.min(columns)),
+            ("RIGHT", past.saturating_sub(c.pad + c.width).min(columns)),
+        ];
+        let filter_tiles = c.outputs.div_ceil(filters).div_ceil(tiles / shared_channels);
+        let channel_tiles = c.inputs / shared_channels * c.kernel.div_ceil(rows);
         Kernel {
-            constants: vec![("KERNEL", p.kernel)],
-            grid: [p.filters.div_ceil(8), p.channels * p.kernel, p.slices()],
+            constants: constants.map(|(name, value)| (name, value as u32)).to_vec(),
+            grid: [filter_tiles as u32, channel_tiles as u32, p.slices()],
         }
     }
 
@@ -80,11 +122,12 @@ impl Formula for Conv2dWeightGrad {
         let [x, y_grad, partials] = slots(args);
         let (x, y_grad, partials) = (x.real(), y_grad.real(), partials.real());
         let c = p.correlation();
-        let len = c.weight_words() + c.outputs;
-        partials[..p.slices() as usize * len].fill(T::ZERO);
+        for slice in 0..p.slices() as usize {
+            partials[p.words(slice)].fill(T::ZERO);
+        }
         for i in 0..p.blocks as usize * c.output_words() {
             let (block, filter, oy, ox, lane) = c.output_index(i);
-            let slice = &mut partials[block / p.blocks_per_slice as usize * len..][..len];
+            let slice = &mut partials[p.words(block / p.blocks_per_slice as usize)];
             let gradient = y_grad[i];
             for channel in 0..c.inputs {
                 for (ky, iy) in c.rows(oy) {
@@ -105,14 +148,13 @@ impl Formula for Conv2dWeightGrad {
 
     fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
         let c = p.correlation();
-        let len = c.weight_words() + c.outputs;
         for block in part.blocks() {
             let slice = block / p.blocks_per_slice as usize;
             let pass = cpu::Pass {
                 correlation: c,
                 x: &args.input(0)[block * c.input_words()..][..c.input_words()],
                 y_grad: &args.input(1)[block * c.output_words()..][..c.output_words()],
-                partial: args.output(2, slice * len..(slice + 1) * len),
+                partial: args.output(2, p.words(slice)),
                 first: block % p.blocks_per_slice as usize == 0,
             };
             pass.run();
@@ -133,6 +175,8 @@ impl Formula for Conv2dWeightGrad {
                 out_height: c.out_height as u32,
                 out_width: c.out_width as u32,
                 blocks_per_slice: blocks_per_slice as u32,
+                first: 3,
+                slice_words: (c.weight_words() + c.outputs + 5) as u32,
             };
             let slices = shape.blocks.div_ceil(blocks_per_slice);
             Case::new(
@@ -141,7 +185,7 @@ impl Formula for Conv2dWeightGrad {
                 vec![
                     Fill::signed(shape.blocks * c.input_words()),
                     Fill::signed(shape.blocks * c.output_words()),
-                    Fill::Output(slices * (c.weight_words() + c.outputs) + 16),
+                    Fill::Output(slices * p.slice_words as usize + 16),
                 ],
             )
         };

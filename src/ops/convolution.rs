@@ -7,6 +7,7 @@
 mod cpu;
 mod shapes;
 
+use super::tiling::tile;
 use super::{DeviceClass, Kernel, LANES};
 
 use std::ops::Range;
@@ -74,31 +75,62 @@ impl Correlation {
         (self.inputs * self.outputs * self.kernel * self.kernel * self.out_height * self.out_width) as u64
     }
 
-    /// Tiles of pixels x output channels for each invocation; a lane is an image.
-    pub(super) fn kernel(&self, blocks: u32, class: DeviceClass) -> Kernel {
-        let lanes = match class {
-            DeviceClass::Gpu => 64,
-            DeviceClass::Software => 16,
+    /// Tiles of pixels x output channels for each invocation of `shaders/conv2d.wgsl`.
+    pub(super) fn kernel(&self, blocks: u32, activation: u32, class: DeviceClass) -> Kernel {
+        let pixels = tile(self.out_width, 7);
+        let most = match class {
+            // As many sums as leave eight waves to a SIMD of RDNA2.
+            DeviceClass::Gpu => (56 / pixels).min(10),
+            // More, and the compiler of lavapipe spills and takes long; its speed halves.
+            DeviceClass::Software => (100 / (pixels * self.kernel)).clamp(1, 4),
         };
-        let pixels = share(self.out_width, 7);
-        let outputs = share(self.outputs, 6);
+        self.tiled(blocks, activation, class, pixels, tile(self.outputs, most))
+    }
+
+    /// The same for `shaders/conv2d_input_grad.wgsl`, which takes several input channels at once.
+    pub(super) fn flipped_kernel(&self, blocks: u32, activation: u32, class: DeviceClass) -> Kernel {
+        let pixels = tile(self.out_width, 7);
+        let (depth, most) = match class {
+            DeviceClass::Gpu if self.inputs.is_multiple_of(4) => (4, 6),
+            DeviceClass::Gpu if self.inputs.is_multiple_of(2) => (2, 8),
+            DeviceClass::Gpu => (1, 8),
+            DeviceClass::Software => (1, (100 / (pixels * self.kernel)).clamp(1, 4)),
+        };
+        let mut kernel = self.tiled(blocks, activation, class, pixels, tile(self.outputs, most));
+        kernel.constants.extend([("DEPTH", depth), ("FILTERS", self.inputs as u32)]);
+        kernel
+    }
+
+    fn tiled(
+        &self,
+        blocks: u32,
+        activation: u32,
+        class: DeviceClass,
+        pixels: usize,
+        outputs: usize,
+    ) -> Kernel {
+        let (lanes, images) = match class {
+            DeviceClass::Gpu => (64, 1),
+            DeviceClass::Software => (8, 4),
+        };
         // Columns of a tile's input that can lie outside the image, before and after it.
-        let columns = pixels + self.kernel - 1;
-        let left = self.pad.min(columns);
-        let right = (self.out_width + self.kernel - 1).saturating_sub(self.pad + self.width).min(columns);
+        let (left, right) =
+            (self.pad, (self.out_width + self.kernel - 1).saturating_sub(self.pad + self.width));
         let constants = [
             ("LANES", lanes),
-            ("PIXELS", pixels),
-            ("OUTPUTS", outputs),
-            ("KERNEL", self.kernel),
-            ("LEFT", left),
-            ("RIGHT", right),
+            ("IMAGES", images),
+            ("PIXELS", pixels as u32),
+            ("OUTPUTS", outputs as u32),
+            ("KERNEL", self.kernel as u32),
+            ("LEFT", left as u32),
+            ("RIGHT", right.min(pixels + self.kernel - 1) as u32),
+            ("ACTIVATION", activation),
         ];
         let tiles = self.out_height * self.out_width.div_ceil(pixels);
         Kernel {
-            constants: constants.map(|(name, value)| (name, value as u32)).to_vec(),
+            constants: constants.to_vec(),
             grid: [
-                (blocks * LANES as u32).div_ceil(lanes as u32),
+                (blocks * LANES as u32).div_ceil(lanes * images),
                 tiles as u32,
                 self.outputs.div_ceil(outputs) as u32,
             ],
@@ -115,9 +147,4 @@ fn taps(at: usize, kernel: usize, pad: usize, size: usize) -> impl Iterator<Item
 pub(super) fn tiles(total: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     let count = total.div_ceil(most);
     (0..count).map(move |i| i * total / count..(i + 1) * total / count)
-}
-
-/// The tile size that cuts `total` into equal tiles of at most `most`.
-fn share(total: usize, most: usize) -> usize {
-    total.div_ceil(total.div_ceil(most))
 }

@@ -3,11 +3,14 @@
 use super::activation::Activation;
 use super::activation_simd;
 use super::case::{Case, Fill};
+use super::control;
 use super::dense_cpu::{self, Finish, Product};
+use super::dropout::Epilogue as Dropout;
 use super::real::Real;
 use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
-use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
+use super::tiling;
+use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write};
 
 params! {
     /// Shapes, and where the parameters lie in the flat buffer.
@@ -24,6 +27,16 @@ params! {
         bias: u32,
         /// Number of the [`Activation`].
         activation: u32,
+        /// Number of the dropout layer that follows: each draws numbers of its own.
+        dropout_layer: u32,
+        /// Share of the elements that it makes zero, below one; 0 for no dropout.
+        dropout_rate: f32,
+    }
+}
+
+impl Params {
+    fn dropout(&self) -> Dropout {
+        Dropout { layer: self.dropout_layer, rate: self.dropout_rate }
     }
 }
 
@@ -33,16 +46,14 @@ pub struct Dense;
 impl Formula for Dense {
     type Params = Params;
     const NAME: &'static str = "dense";
-    const BINDINGS: &'static [Binding] = &[read("x"), read("parameters"), write("y")];
+    const BINDINGS: &'static [Binding] = &[read("x"), read("parameters"), read_words("control"), write("y")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
-        let (lanes, units) = match class {
-            DeviceClass::Gpu => (64, 8),
-            DeviceClass::Software => (16, 16),
-        };
+        let (lanes, depth, units) = tiling::product(p.inputs, p.units, class);
+        let sizes = [("LANES", lanes), ("DEPTH", depth), ("UNITS", units), ("ACTIVATION", p.activation)];
         Kernel {
-            constants: vec![("LANES", lanes), ("UNITS", units)],
-            grid: [(p.blocks * LANES as u32).div_ceil(lanes), p.units.div_ceil(units), 1],
+            constants: sizes.into_iter().chain([p.dropout().constant()]).collect(),
+            grid: [(p.blocks * LANES as u32 / 4).div_ceil(lanes), p.units.div_ceil(units), 1],
         }
     }
 
@@ -55,8 +66,8 @@ impl Formula for Dense {
     }
 
     fn reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
-        let [x, parameters, y] = slots(args);
-        let (x, parameters, y) = (x.real(), parameters.real(), y.real());
+        let [x, parameters, control, y] = slots(args);
+        let (x, parameters, control, y) = (x.real(), parameters.real(), control.words(), y.real());
         let (inputs, units) = (p.inputs as usize, p.units as usize);
         let activation = Activation::from_code(p.activation);
         let (weight, bias) = (&parameters[p.weight as usize..], &parameters[p.bias as usize..]);
@@ -67,7 +78,8 @@ impl Formula for Dense {
                     for k in 0..inputs {
                         sum = x[(block * inputs + k) * LANES + lane].mul_add(weight[k * units + unit], sum);
                     }
-                    y[(block * units + unit) * LANES + lane] = activation.apply(sum + bias[unit]);
+                    let i = (block * units + unit) * LANES + lane;
+                    y[i] = p.dropout().apply(control, i, activation.apply(sum + bias[unit]));
                 }
             }
         }
@@ -80,7 +92,7 @@ impl Formula for Dense {
     fn regions(p: &Params, binding: usize, _: usize) -> Vec<Region> {
         let (inputs, units) = (p.inputs as usize, p.units as usize);
         match binding {
-            0 => vec![Region::ALL],
+            0 | 2 => vec![Region::ALL],
             1 => vec![Region::words(p.weight, inputs * units), Region::words(p.bias, units)],
             _ => vec![Region::features(p.units)],
         }
@@ -91,7 +103,7 @@ impl Formula for Dense {
     }
 
     fn cases() -> Vec<Case<Params>> {
-        let case = |name: &str, blocks: usize, inputs: usize, units: usize, activation: Activation| {
+        let case = |name: &str, blocks: usize, inputs: usize, units: usize, activation: Activation, rate: f32| {
             let (weight, bias) = (3, 3 + inputs * units + 2);
             let p = Params {
                 blocks: blocks as u32,
@@ -100,33 +112,40 @@ impl Formula for Dense {
                 weight: weight as u32,
                 bias: bias as u32,
                 activation: activation as u32,
+                dropout_layer: 5,
+                dropout_rate: rate,
             };
             Case::new(
-                format!("{name}: {blocks} blocks, {inputs} -> {units}, {activation:?}"),
+                format!("{name}: {blocks} blocks, {inputs} -> {units}, {activation:?}, dropout {rate}"),
                 p,
                 vec![
                     Fill::signed(blocks * inputs * LANES),
                     Fill::signed(bias + units + 5),
+                    Fill::Words(control::start(1, 7, 64, 32, 0, 0x1234_5678_9ABC_DEF0).to_vec()),
                     Fill::Output(blocks * units * LANES),
                 ],
             )
         };
         let mut cases = vec![
-            case("smallest", 1, 1, 1, Activation::Linear),
-            case("ten classes", 2, 128, 10, Activation::Linear),
-            case("primes", 3, 31, 37, Activation::Relu),
-            case("tile less one", 5, 15, 15, Activation::Relu),
-            case("tile and one", 4, 17, 17, Activation::Relu),
-            case("pixels", 2, 784, 128, Activation::Relu),
-            case("register tile less one", 1, 3, 11, Activation::Relu),
-            case("register tile", 2, 1, 12, Activation::Relu),
-            case("register tile and one", 3, 5, 13, Activation::Relu),
-            case("tails of all sizes", 3, 7, 39, Activation::Linear),
-            case("shared by images", 8, 9, 26, Activation::Relu),
-            case("shared by images, odd", 9, 33, 10, Activation::Selu),
-            case("uneven shares", 7, 100, 100, Activation::Selu),
+            case("smallest", 1, 1, 1, Activation::Linear, 0.0),
+            case("ten classes", 2, 128, 10, Activation::Linear, 0.0),
+            case("primes", 3, 31, 37, Activation::Relu, 0.0),
+            case("tile less one", 5, 15, 15, Activation::Relu, 0.0),
+            case("tile and one", 4, 17, 17, Activation::Relu, 0.0),
+            case("pixels", 2, 784, 128, Activation::Relu, 0.0),
+            case("register tile less one", 1, 3, 11, Activation::Relu, 0.0),
+            case("register tile", 2, 1, 12, Activation::Relu, 0.0),
+            case("register tile and one", 3, 5, 13, Activation::Relu, 0.0),
+            case("tails of all sizes", 3, 7, 39, Activation::Linear, 0.0),
+            case("shared by images", 8, 9, 26, Activation::Relu, 0.0),
+            case("shared by images, odd", 9, 33, 10, Activation::Selu, 0.0),
+            case("uneven shares", 7, 100, 100, Activation::Selu, 0.0),
         ];
-        cases.extend(Activation::ALL.iter().filter(|a| a.fusible()).map(|&a| case("epilogue", 1, 5, 9, a)));
+        cases.extend([(1, 9), (2, 16), (3, 37), (8, 26)].map(|(blocks, units)| {
+            case("dropout", blocks, 5, units, Activation::Relu, 0.25)
+        }));
+        let fusible = Activation::ALL.iter().filter(|a| a.fusible());
+        cases.extend(fusible.map(|&a| case("epilogue", 1, 5, 9, a, 0.0)));
         cases
     }
 }
@@ -142,7 +161,8 @@ impl simd::Kernel for Run<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self { p, args, part } = self;
         let parameters = args.input(1);
-        let units = p.units as usize;
+        let (units, dropout) = (p.units as usize, p.dropout().mask(args.input_words(2)));
+        let (blocks, features) = (part.blocks_of(p.blocks as usize), part.features(units));
         let product = Product {
             coefficients: &parameters[p.weight as usize..],
             stride: units,
@@ -154,7 +174,13 @@ impl simd::Kernel for Run<'_> {
             activation: Activation::from_code(p.activation),
             args,
         };
-        product.run::<S, false>(s, part.blocks_of(p.blocks as usize), part.features(units), epilogue);
+        product.run::<S, false>(s, blocks.clone(), features.clone(), epilogue);
+        if let Some(mask) = dropout {
+            for block in blocks {
+                let words = (block * units + features.start) * LANES..(block * units + features.end) * LANES;
+                mask.apply(s, words.start, args.output(3, words));
+            }
+        }
     }
 }
 
@@ -169,6 +195,6 @@ impl<S: Simd> Finish<S> for Epilogue<'_> {
     fn finish(&mut self, s: S, block: usize, unit: usize, sums: S::V) {
         let y = activation_simd::apply(s, self.activation, s.add(sums, s.splat(self.bias[unit])));
         let at = (block * self.bias.len() + unit) * LANES;
-        s.store(self.args.output(2, at..at + LANES), y);
+        s.store(self.args.output(3, at..at + LANES), y);
     }
 }

@@ -3,11 +3,14 @@
 use super::activation::Activation;
 use super::activation_simd;
 use super::case::{Case, Fill};
+use super::control;
 use super::dense_cpu::{self, Finish, Product};
+use super::dropout::Epilogue as Dropout;
 use super::real::Real;
 use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
-use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
+use super::tiling;
+use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write};
 
 params! {
     /// Shapes, where the weights lie, and the activation that made the input.
@@ -22,6 +25,16 @@ params! {
         weight: u32,
         /// Number of the [`Activation`] whose output the input is.
         activation: u32,
+        /// Number of the dropout layer after that activation: each draws numbers of its own.
+        dropout_layer: u32,
+        /// Share of the elements that it made zero, below one; 0 for no dropout.
+        dropout_rate: f32,
+    }
+}
+
+impl Params {
+    fn dropout(&self) -> Dropout {
+        Dropout { layer: self.dropout_layer, rate: self.dropout_rate }
     }
 }
 
@@ -31,16 +44,14 @@ pub struct DenseInputGrad;
 impl Formula for DenseInputGrad {
     type Params = Params;
     const NAME: &'static str = "dense_input_grad";
-    const BINDINGS: &'static [Binding] = &[read("y_grad"), read("parameters"), read("x"), write("x_grad")];
+    const BINDINGS: &'static [Binding] = &[read("y_grad"), read("parameters"), read("x"), read_words("control"), write("x_grad")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
-        let (lanes, inputs) = match class {
-            DeviceClass::Gpu => (64, 8),
-            DeviceClass::Software => (16, 16),
-        };
+        let (lanes, depth, inputs) = tiling::product(p.units, p.inputs, class);
+        let sizes = [("LANES", lanes), ("DEPTH", depth), ("INPUTS", inputs), ("UNITS", p.units)];
         Kernel {
-            constants: vec![("LANES", lanes), ("INPUTS", inputs)],
-            grid: [(p.blocks * LANES as u32).div_ceil(lanes), p.inputs.div_ceil(inputs), 1],
+            constants: sizes.into_iter().chain([("ACTIVATION", p.activation), p.dropout().constant()]).collect(),
+            grid: [(p.blocks * LANES as u32 / 4).div_ceil(lanes), p.inputs.div_ceil(inputs), 1],
         }
     }
 
@@ -50,8 +61,9 @@ impl Formula for DenseInputGrad {
     }
 
     fn reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
-        let [y_grad, parameters, x, x_grad] = slots(args);
+        let [y_grad, parameters, x, control, x_grad] = slots(args);
         let (y_grad, parameters, x, x_grad) = (y_grad.real(), parameters.real(), x.real(), x_grad.real());
+        let control = control.words();
         let (inputs, units) = (p.inputs as usize, p.units as usize);
         let activation = Activation::from_code(p.activation);
         let weight = &parameters[p.weight as usize..];
@@ -64,7 +76,8 @@ impl Formula for DenseInputGrad {
                         sum = gradient.mul_add(weight[k * units + unit], sum);
                     }
                     let at = (block * inputs + k) * LANES + lane;
-                    x_grad[at] = sum * activation.derivative_from_output(x[at]);
+                    let slope = activation.derivative_from_output(p.dropout().undo(x[at]));
+                    x_grad[at] = p.dropout().apply(control, at, sum * slope);
                 }
             }
         }
@@ -76,7 +89,7 @@ impl Formula for DenseInputGrad {
 
     fn regions(p: &Params, binding: usize, _: usize) -> Vec<Region> {
         match binding {
-            0 => vec![Region::ALL],
+            0 | 3 => vec![Region::ALL],
             1 => vec![Region::words(p.weight, (p.inputs * p.units) as usize)],
             _ => vec![Region::features(p.inputs)],
         }
@@ -87,41 +100,46 @@ impl Formula for DenseInputGrad {
     }
 
     fn cases() -> Vec<Case<Params>> {
-        let case = |blocks: usize, inputs: usize, units: usize, activation: Activation| {
+        let case = |blocks: usize, inputs: usize, units: usize, activation: Activation, rate: f32| {
             let p = Params {
                 blocks: blocks as u32,
                 inputs: inputs as u32,
                 units: units as u32,
                 weight: 7,
                 activation: activation as u32,
+                dropout_layer: 5,
+                dropout_rate: rate,
             };
             Case::new(
-                format!("{blocks} blocks, {inputs} <- {units}, {activation:?}"),
+                format!("{blocks} blocks, {inputs} <- {units}, {activation:?}, dropout {rate}"),
                 p,
                 vec![
                     Fill::signed(blocks * units * LANES),
                     Fill::signed(7 + inputs * units + 3),
                     Fill::signed(blocks * inputs * LANES),
+                    Fill::Words(control::start(1, 7, 64, 32, 0, 0x1234_5678_9ABC_DEF0).to_vec()),
                     Fill::Output(blocks * inputs * LANES),
                 ],
             )
         };
         let mut cases = vec![
-            case(1, 1, 1, Activation::Linear),
-            case(2, 128, 10, Activation::Relu),
-            case(3, 37, 31, Activation::Relu),
-            case(5, 15, 17, Activation::Tanh),
-            case(4, 17, 15, Activation::Relu),
-            case(2, 100, 128, Activation::Relu),
-            case(1, 11, 3, Activation::Relu),
-            case(2, 12, 1, Activation::Relu),
-            case(3, 13, 5, Activation::Relu),
-            case(3, 39, 7, Activation::Linear),
-            case(8, 26, 9, Activation::Relu),
-            case(9, 10, 33, Activation::Selu),
-            case(7, 100, 100, Activation::Selu),
+            case(1, 1, 1, Activation::Linear, 0.0),
+            case(2, 128, 10, Activation::Relu, 0.0),
+            case(3, 37, 31, Activation::Relu, 0.0),
+            case(5, 15, 17, Activation::Tanh, 0.0),
+            case(4, 17, 15, Activation::Relu, 0.0),
+            case(2, 100, 128, Activation::Relu, 0.0),
+            case(1, 11, 3, Activation::Relu, 0.0),
+            case(2, 12, 1, Activation::Relu, 0.0),
+            case(3, 13, 5, Activation::Relu, 0.0),
+            case(3, 39, 7, Activation::Linear, 0.0),
+            case(8, 26, 9, Activation::Relu, 0.0),
+            case(9, 10, 33, Activation::Selu, 0.0),
+            case(7, 100, 100, Activation::Selu, 0.0),
         ];
-        cases.extend(Activation::ALL.iter().filter(|a| a.fusible()).map(|&a| case(1, 9, 5, a)));
+        cases.extend(Activation::ALL.iter().filter(|a| a.fusible()).map(|&a| case(1, 9, 5, a, 0.0)));
+        cases.extend(Activation::ALL.iter().filter(|a| a.fusible()).map(|&a| case(2, 26, 5, a, 0.25)));
+        cases.extend([(1, 16), (3, 37), (9, 33)].map(|(blocks, inputs)| case(blocks, inputs, 7, Activation::Relu, 0.5)));
         cases
     }
 }
@@ -137,20 +155,31 @@ impl simd::Kernel for Run<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self { p, args, part } = self;
         let (inputs, units) = (p.inputs as usize, p.units as usize);
+        let dropout = p.dropout().mask(args.input_words(3));
+        let (blocks, features) = (part.blocks_of(p.blocks as usize), part.features(inputs));
         let product = Product {
             coefficients: &args.input(1)[p.weight as usize..],
             stride: units,
             vectors: args.input(0),
             depth: units,
         };
-        let epilogue = Epilogue { inputs, activation: Activation::from_code(p.activation), args };
-        product.run::<S, true>(s, part.blocks_of(p.blocks as usize), part.features(inputs), epilogue);
+        let kept = p.dropout().undo(1.0);
+        let epilogue = Epilogue { inputs, activation: Activation::from_code(p.activation), kept, args };
+        product.run::<S, true>(s, blocks.clone(), features.clone(), epilogue);
+        if let Some(mask) = dropout {
+            for block in blocks {
+                let words = (block * inputs + features.start) * LANES..(block * inputs + features.end) * LANES;
+                mask.apply(s, words.start, args.output(4, words));
+            }
+        }
     }
 }
 
 struct Epilogue<'a> {
     inputs: usize,
     activation: Activation,
+    /// What undoes the growth of elements that dropout kept.
+    kept: f32,
     args: &'a CpuArgs<'a>,
 }
 
@@ -158,8 +187,8 @@ impl<S: Simd> Finish<S> for Epilogue<'_> {
     #[inline(always)]
     fn finish(&mut self, s: S, block: usize, k: usize, sums: S::V) {
         let at = (block * self.inputs + k) * LANES;
-        let x = s.load(&self.args.input(2)[at..]);
+        let x = s.mul(s.load(&self.args.input(2)[at..]), s.splat(self.kept));
         let slope = activation_simd::derivative_from_output(s, self.activation, x);
-        s.store(self.args.output(3, at..at + LANES), s.mul(sums, slope));
+        s.store(self.args.output(4, at..at + LANES), s.mul(sums, slope));
     }
 }

@@ -76,6 +76,22 @@ impl Mask {
     }
 }
 
+impl Mask {
+    /// Drops elements of `values`, whole vectors of which the first is element `first`.
+    #[inline(always)]
+    pub(super) fn apply<S: Simd>(&self, s: S, first: usize, values: &mut [f32]) {
+        let (zero, chunk) = (s.splat(0.0), 2 * LANES);
+        for (i, values) in values.chunks_mut(chunk).enumerate() {
+            let factors = self.draw(first + i * chunk);
+            for (values, factor) in values.chunks_exact_mut(LANES).zip(factors.chunks_exact(LANES)) {
+                let factor = s.load(factor);
+                // Not a product alone, which would keep the NaN and infinity of dropped elements.
+                s.store(values, s.select_gt(factor, zero, s.mul(s.load(values), factor), zero));
+            }
+        }
+    }
+}
+
 /// Some blocks of the fast CPU version; `first` is the index of their first element.
 struct Apply<'a> {
     mask: Mask,
@@ -87,15 +103,47 @@ struct Apply<'a> {
 impl simd::Kernel for Apply<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let (zero, chunk) = (s.splat(0.0), 2 * LANES);
-        for (i, (x, y)) in self.x.chunks(chunk).zip(self.y.chunks_mut(chunk)).enumerate() {
-            let factors = self.mask.draw(self.first + i * chunk);
-            let vectors = x.chunks_exact(LANES).zip(y.chunks_exact_mut(LANES)).zip(factors.chunks_exact(LANES));
-            for ((x, y), factor) in vectors {
-                let factor = s.load(factor);
-                // Not a product alone, which would keep the NaN and infinity of dropped elements.
-                s.store(y, s.select_gt(factor, zero, s.mul(s.load(x), factor), zero));
-            }
+        self.y.copy_from_slice(self.x);
+        self.mask.apply(s, self.first, self.y);
+    }
+}
+
+/// Dropout as the epilogue of another op: the place and rate that this op has as parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Epilogue {
+    /// Number of the dropout layer: each draws numbers of its own.
+    pub layer: u32,
+    /// Share of the elements that become zero, below one; 0 for no dropout.
+    pub rate: f32,
+}
+
+impl Epilogue {
+    /// No dropout.
+    pub const NONE: Self = Self { layer: 0, rate: 0.0 };
+
+    /// The constant that says to a shader whether there is any.
+    pub(super) fn constant(self) -> (&'static str, u32) {
+        ("DROPOUT", u32::from(self.rate > 0.0))
+    }
+
+    /// What elements are multiplied by, if there is any dropout.
+    pub(super) fn mask(self, control: &[u32]) -> Option<Mask> {
+        (self.rate > 0.0).then(|| Mask::new(control, self.layer, self.rate))
+    }
+
+    /// The value that `y` was before dropout, if it was kept.
+    pub(super) fn undo<T: Real>(self, y: T) -> T {
+        if self.rate > 0.0 { y * (T::ONE - T::of(f64::from(self.rate))) } else { y }
+    }
+
+    /// Element `i`, which is `value` without dropout.
+    pub(super) fn apply<T: Real>(self, control: &[u32], i: usize, value: T) -> T {
+        if self.rate == 0.0 {
+            value
+        } else if stream(control, self.layer).uniform(i as u32) >= self.rate {
+            value * (T::ONE / (T::ONE - T::of(f64::from(self.rate))))
+        } else {
+            T::ZERO
         }
     }
 }

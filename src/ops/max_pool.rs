@@ -1,10 +1,12 @@
 //! The maximum of each window of an image; windows do not overlap, and what is left at the edges is dropped.
 
 use super::case::{Case, Fill};
+use super::control;
+use super::dropout::{Epilogue as Dropout, Mask};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd, dispatch};
-use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, slots, write};
+use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, read_words, slots, write};
 
 params! {
     /// Shapes.
@@ -23,6 +25,16 @@ params! {
         out_height: u32,
         /// Columns of the output.
         out_width: u32,
+        /// Number of the dropout layer that follows: each draws numbers of its own.
+        dropout_layer: u32,
+        /// Share of the elements that it makes zero, below one; 0 for no dropout.
+        dropout_rate: f32,
+    }
+}
+
+impl Params {
+    fn dropout(&self) -> Dropout {
+        Dropout { layer: self.dropout_layer, rate: self.dropout_rate }
     }
 }
 
@@ -32,11 +44,11 @@ pub struct MaxPool;
 impl Formula for MaxPool {
     type Params = Params;
     const NAME: &'static str = "max_pool";
-    const BINDINGS: &'static [Binding] = &[read("x"), write("y")];
+    const BINDINGS: &'static [Binding] = &[read("x"), read_words("control"), write("y")];
 
     fn kernel(p: &Params, _: DeviceClass) -> Kernel {
         let outputs = (p.blocks * p.channels * p.out_height * p.out_width) as usize * LANES;
-        Kernel { constants: vec![], grid: linear_grid(outputs, 64) }
+        Kernel { constants: vec![p.dropout().constant()], grid: linear_grid(outputs, 64) }
     }
 
     fn cost(p: &Params) -> Cost {
@@ -47,8 +59,8 @@ impl Formula for MaxPool {
     }
 
     fn reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
-        let [x, y] = slots(args);
-        let (x, y) = (x.real(), y.real());
+        let [x, control, y] = slots(args);
+        let (x, control, y) = (x.real(), control.words(), y.real());
         let (height, width, size) = (p.height as usize, p.width as usize, p.size as usize);
         let (out_height, out_width) = (p.out_height as usize, p.out_width as usize);
         for plane in 0..(p.blocks * p.channels) as usize {
@@ -60,7 +72,8 @@ impl Formula for MaxPool {
                         x[((plane * height + iy) * width + ix) * LANES + lane]
                     };
                     let best = (1..size * size).map(at).fold(at(0), |best, x| if x > best { x } else { best });
-                    y[(plane * out_height * out_width + window) * LANES + lane] = best;
+                    let i = (plane * out_height * out_width + window) * LANES + lane;
+                    y[i] = p.dropout().apply(control, i, best);
                 }
             }
         }
@@ -75,16 +88,17 @@ impl Formula for MaxPool {
         let outputs = (p.channels * p.out_height * p.out_width) as usize * LANES;
         for block in part.blocks() {
             let x = &args.input(0)[block * inputs..][..inputs];
-            let y = args.output(1, block * outputs..(block + 1) * outputs);
+            let y = args.output(2, block * outputs..(block + 1) * outputs);
+            let dropout = p.dropout().mask(args.input_words(1)).map(|mask| (mask, block * outputs));
             match p.size {
-                2 => dispatch(Pass::<2> { p, x, y }),
-                _ => dispatch(Pass::<0> { p, x, y }),
+                2 => dispatch(Pass::<2> { p, x, y, dropout }),
+                _ => dispatch(Pass::<0> { p, x, y, dropout }),
             }
         }
     }
 
     fn cases() -> Vec<Case<Params>> {
-        let case = |blocks: usize, channels: usize, (height, width): (usize, usize), size: usize| {
+        let case = |blocks: usize, channels: usize, (height, width): (usize, usize), size: usize, rate: f32| {
             let (out_height, out_width) = (height / size, width / size);
             let p = Params {
                 blocks: blocks as u32,
@@ -94,25 +108,31 @@ impl Formula for MaxPool {
                 size: size as u32,
                 out_height: out_height as u32,
                 out_width: out_width as u32,
+                dropout_layer: 5,
+                dropout_rate: rate,
             };
             Case::new(
-                format!("{blocks} blocks, {channels} of {height} x {width}, windows of {size}"),
+                format!("{blocks} blocks, {channels} of {height} x {width}, windows of {size}, dropout {rate}"),
                 p,
                 vec![
                     Fill::signed(blocks * channels * height * width * LANES),
+                    Fill::Words(control::start(1, 7, 64, 32, 0, 0x1234_5678_9ABC_DEF0).to_vec()),
                     Fill::Output(blocks * channels * out_height * out_width * LANES + 16),
                 ],
             )
         };
         vec![
-            case(1, 1, (1, 1), 1),
-            case(1, 1, (2, 2), 2),
-            case(2, 3, (28, 28), 2),
-            case(3, 5, (13, 13), 2),
-            case(5, 1, (7, 4), 2),
-            case(2, 7, (9, 11), 3),
-            case(1, 2, (5, 5), 5),
-            case(1, 3, (3, 17), 3),
+            case(1, 1, (1, 1), 1, 0.0),
+            case(1, 1, (2, 2), 2, 0.0),
+            case(2, 3, (28, 28), 2, 0.0),
+            case(3, 5, (13, 13), 2, 0.0),
+            case(5, 1, (7, 4), 2, 0.0),
+            case(2, 7, (9, 11), 3, 0.0),
+            case(1, 2, (5, 5), 5, 0.0),
+            case(1, 3, (3, 17), 3, 0.0),
+            case(1, 1, (2, 2), 2, 0.5),
+            case(2, 5, (14, 14), 2, 0.25),
+            case(3, 5, (9, 11), 3, 0.1),
         ]
     }
 }
@@ -122,6 +142,8 @@ struct Pass<'a, const SIZE: usize> {
     p: &'a Params,
     x: &'a [f32],
     y: &'a mut [f32],
+    /// What drops elements, and the number of the first.
+    dropout: Option<(Mask, usize)>,
 }
 
 impl<const SIZE: usize> simd::Kernel for Pass<'_, SIZE> {
@@ -131,8 +153,8 @@ impl<const SIZE: usize> simd::Kernel for Pass<'_, SIZE> {
         let (out_height, out_width) = (self.p.out_height as usize, self.p.out_width as usize);
         let size = if SIZE == 0 { self.p.size as usize } else { SIZE };
         let (x, _) = self.x.as_chunks::<LANES>();
-        let (y, _) = self.y.as_chunks_mut::<LANES>();
-        for (row, y) in y.chunks_exact_mut(out_width).enumerate() {
+        let (vectors, _) = self.y.as_chunks_mut::<LANES>();
+        for (row, y) in vectors.chunks_exact_mut(out_width).enumerate() {
             let (plane, oy) = (row / out_height, row % out_height);
             let x = &x[(plane * height + oy * size) * width..][..size * width];
             for (ox, y) in y.iter_mut().enumerate() {
@@ -143,6 +165,9 @@ impl<const SIZE: usize> simd::Kernel for Pass<'_, SIZE> {
                 }
                 s.store(y, best);
             }
+        }
+        if let Some((mask, first)) = self.dropout {
+            mask.apply(s, first, self.y);
         }
     }
 }

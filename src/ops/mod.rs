@@ -27,6 +27,7 @@ pub mod real;
 pub mod shader;
 pub mod share;
 pub mod simd;
+mod tiling;
 pub mod tracked;
 
 use bytemuck::Pod;
@@ -58,6 +59,7 @@ macro_rules! ops {
 
 ops! {
     gather::Gather,
+    gather_augmented::GatherAugmented,
     dense::Dense,
     dense_input_grad::DenseInputGrad,
     dense_weight_grad::DenseWeightGrad,
@@ -84,6 +86,9 @@ ops! {
     rmsprop::RmsProp,
     squared_norm::SquaredNorm,
     clip_norm::ClipNorm,
+    find_not_finite::FindNotFinite,
+    tensor_moments::TensorMoments,
+    count_bins::CountBins,
     ceiling_fma::CeilingFma,
     ceiling_copy::CeilingCopy,
     ceiling_dispatch::CeilingDispatch,

@@ -1,6 +1,6 @@
 //! The text of a kernel as it is compiled: constants first, imports expanded.
 
-use super::{Kernel, Op};
+use super::{Access, Element, Kernel, Op};
 
 /// What shaders may `#import`: the files of `shaders/shared`.
 const SHARED: &[(&str, &str)] = &[
@@ -8,24 +8,91 @@ const SHARED: &[(&str, &str)] = &[
     ("channel_walk", include_str!("../../shaders/shared/channel_walk.wgsl")),
     ("control", include_str!("../../shaders/shared/control.wgsl")),
     ("dense_weight", include_str!("../../shaders/shared/dense_weight.wgsl")),
+    ("dropout_mask", include_str!("../../shaders/shared/dropout_mask.wgsl")),
+    ("images", include_str!("../../shaders/shared/images.wgsl")),
+    ("images_activation", include_str!("../../shaders/shared/images_activation.wgsl")),
     ("threefry", include_str!("../../shaders/shared/threefry.wgsl")),
     ("workgroup_sum", include_str!("../../shaders/shared/workgroup_sum.wgsl")),
 ];
 
 /// The WGSL of `op` with the constants of `kernel`; its entry point is `main`.
+///
+/// What stands between `#if NAME VALUE` and `#else` or `#endif` is left out unless the constant has that value.
 pub fn expand(op: &dyn Op, kernel: &Kernel) -> String {
     let mut text = String::new();
     for (name, value) in &kernel.constants {
         text.push_str(&format!("const {name}: u32 = {value}u;\n"));
     }
-    for line in op.shader().lines() {
-        match line.strip_prefix("#import ") {
-            Some(name) => text.push_str(shared(name.trim())),
-            None => text.push_str(line),
-        }
-        text.push('\n');
-    }
+    append(op.shader(), kernel, &mut text);
     text
+}
+
+/// The same as a kernel that runs a part of its grid: binding 0 of group 1 says which, so that one pipeline does for all.
+///
+/// The built-in values of `main` are renamed, and what they would be in the whole grid takes their names.
+pub fn expand_part(op: &dyn Op, kernel: &Kernel) -> String {
+    let text = expand(op, kernel);
+    let Some((before, rest)) = text.split_once("fn main(") else { return text };
+    let Some((signature, body)) = rest.split_once('{') else { return text };
+    let size = before.rsplit_once("@workgroup_size(").map_or("1", |(_, size)| size);
+    let size = size.split_once(')').map_or("1", |(size, _)| size);
+    let size = format!("{size}{}", ", 1".repeat(2 - size.matches(',').count().min(2)));
+    let (mut signature, mut lets) = (signature.to_owned(), String::new());
+    let builtins = [
+        ("workgroup_id", "NAME_in_part + grid_part.first.xyz".to_owned()),
+        ("num_workgroups", "grid_part.groups.xyz".to_owned()),
+        ("global_invocation_id", format!("NAME_in_part + grid_part.first.xyz * vec3u({size})")),
+    ];
+    for (builtin, whole) in builtins {
+        let start = format!("@builtin({builtin}) ");
+        let Some((head, tail)) = signature.split_once(&start) else { continue };
+        let Some((name, tail)) = tail.split_once(':') else { continue };
+        lets.push_str(&format!("\n    let {name} = {};", whole.replace("NAME", name)));
+        signature = format!("{head}{start}{name}_in_part:{tail}");
+    }
+    let part = "struct GridPart { first: vec4u, groups: vec4u }\n\
+                @group(1) @binding(0) var<uniform> grid_part: GridPart;\n";
+    format!("{part}{before}fn main({signature}{{{lets}{body}")
+}
+
+/// The same with a mistake: what the last line that writes an output writes is half as large again, or one more. For
+/// rehearsals; `None` where no such line is found.
+pub fn plant_fault(op: &dyn Op, text: &str) -> Option<String> {
+    let outputs = || op.bindings().iter().filter(|binding| binding.access != Access::Read);
+    let numbers = outputs().filter(|binding| binding.element == Element::F32);
+    let words = outputs().filter(|binding| binding.element == Element::U32);
+    numbers.chain(words).find_map(|binding| {
+        let start = format!("{}[", binding.name);
+        let writes = |line: &str| line.trim_start().starts_with(&start) && line.trim_end().ends_with(';');
+        let (number, line) = text.lines().enumerate().filter(|(_, line)| writes(line)).last()?;
+        let (place, value) = line.trim_end().trim_end_matches(';').split_once("= ")?;
+        let wrong = match binding.element {
+            Element::F32 => format!("{place}= ({value}) * 1.5;"),
+            Element::U32 => format!("{place}= ({value}) + 1u;"),
+        };
+        let lines = text.lines().enumerate().map(|(i, line)| if i == number { &wrong } else { line });
+        Some(lines.collect::<Vec<_>>().join("\n"))
+    })
+}
+
+fn append(source: &str, kernel: &Kernel, text: &mut String) {
+    let mut keep = true;
+    for line in source.lines() {
+        if let Some(condition) = line.strip_prefix("#if ") {
+            let holds = |(name, value): &(&str, u32)| condition == format!("{name} {value}");
+            keep = kernel.constants.iter().any(holds);
+        } else if line == "#else" {
+            keep = !keep;
+        } else if line == "#endif" {
+            keep = true;
+        } else if keep {
+            match line.strip_prefix("#import ") {
+                Some(name) => append(shared(name.trim()), kernel, text),
+                None => text.push_str(line),
+            }
+            text.push('\n');
+        }
+    }
 }
 
 fn shared(name: &str) -> &'static str {

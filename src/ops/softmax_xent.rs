@@ -18,8 +18,9 @@ params! {
         blocks: u32,
         /// Classes.
         classes: u32,
-        /// 1: the loss is summed over the batch; 0: averaged.
-        sum: u32,
+        /// How the losses of a batch become one: 0 their mean, 1 their sum, 2 their sum over the
+        /// size of a full batch.
+        reduction: u32,
         /// Number of the [`Activation`] whose output the logits are.
         activation: u32,
     }
@@ -63,7 +64,7 @@ impl Formula for SoftmaxXent {
         let (logits, logits_grad, image_loss) = (logits.real(), logits_grad.real(), image_loss.real());
         let (labels, order, control, outcome) = (labels.words(), order.words(), control.words(), outcome.words());
         let (classes, rows) = (p.classes as usize, control[ROWS] as usize);
-        let scale = if p.sum == 1 { T::ONE } else { T::ONE / T::of(rows as f64) };
+        let scale = T::ONE / T::of(f64::from(divisor(p, control)));
         let activation = Activation::from_code(p.activation);
         for n in 0..p.blocks as usize * LANES {
             let at = |c: usize| (n / LANES * classes + c) * LANES + n % LANES;
@@ -96,9 +97,9 @@ impl Formula for SoftmaxXent {
     }
 
     fn cases() -> Vec<Case<Params>> {
-        let case = |name: &str, batch: usize, classes: usize, sum: u32, range: f32, step, total: usize| {
+        let case = |name: &str, batch: usize, classes: usize, reduction: u32, range: f32, step, total: usize| {
             let blocks = super::blocks(batch);
-            let p = Params { blocks: blocks as u32, classes: classes as u32, sum, activation: 0 };
+            let p = Params { blocks: blocks as u32, classes: classes as u32, reduction, activation: 0 };
             let images = 29_u32;
             Case::new(
                 name,
@@ -117,10 +118,20 @@ impl Formula for SoftmaxXent {
         vec![
             case("mean", 32, 10, 0, 4.0, 0, 32),
             case("sum, ragged", 20, 10, 1, 4.0, 1, 33),
+            case("full batch mean, ragged", 20, 10, 2, 4.0, 1, 33),
             case("logits of hundreds", 64, 10, 0, 300.0, 0, 64),
             case("one class", 1, 1, 0, 1.0, 0, 1),
             case("62 classes", 17, 62, 0, 20.0, 0, 17),
         ]
+    }
+}
+
+/// What the sum of the losses is divided by.
+fn divisor(p: &Params, control: &[u32]) -> u32 {
+    match p.reduction {
+        0 => control[ROWS],
+        1 => 1,
+        _ => control[BATCH],
     }
 }
 
@@ -163,7 +174,7 @@ impl simd::Kernel for Run<'_> {
                 total = s.add(total, e);
                 s.store(power, e);
             }
-            let scale = s.splat(if p.sum == 1 { 1.0 } else { 1.0 / control[ROWS] as f32 });
+            let scale = s.splat(1.0 / divisor(p, control) as f32);
             let activation = Activation::from_code(p.activation);
             let label_numbers = s.load(&label.map(|label| label as f32));
             for (c, gradient) in logits_grad.chunks_exact_mut(LANES).enumerate() {

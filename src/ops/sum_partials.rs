@@ -7,14 +7,12 @@ use super::simd::{self, Simd, dispatch};
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, slots, write};
 
 params! {
-    /// Sizes, and where the sums go in the flat buffer.
+    /// Sizes.
     Params {
         /// Partial sums of each gradient.
         slices: u32,
         /// Gradients.
         len: u32,
-        /// First word of the sums.
-        first_sum: u32,
     }
 }
 
@@ -40,7 +38,7 @@ impl Formula for SumPartials {
         let (partials, gradients) = (partials.real(), gradients.real());
         for i in 0..p.len as usize {
             let slices = (0..p.slices as usize).map(|slice| partials[slice * p.len as usize + i]);
-            gradients[p.first_sum as usize + i] = slices.fold(T::ZERO, |sum, partial| sum + partial);
+            gradients[i] = slices.fold(T::ZERO, |sum, partial| sum + partial);
         }
     }
 
@@ -52,24 +50,23 @@ impl Formula for SumPartials {
         let len = p.len as usize;
         // Runs as long as cache lines, so that threads rarely write into the same one.
         let items = part.items(len, LANES);
-        let first_sum = p.first_sum as usize;
         dispatch(Pass {
             partials: &args.input(0)[..p.slices as usize * len],
             len,
             first: items.start,
-            sums: args.output(1, first_sum + items.start..first_sum + items.end),
+            sums: args.output(1, items),
         });
     }
 
     fn cases() -> Vec<Case<Params>> {
-        let case = |slices: usize, len: usize, first_sum: usize| {
+        let case = |slices: usize, len: usize| {
             Case::new(
-                format!("{slices} slices of {len} to {first_sum}"),
-                Params { slices: slices as u32, len: len as u32, first_sum: first_sum as u32 },
-                vec![Fill::signed(slices * len), Fill::Output(first_sum + len + 5)],
+                format!("{slices} slices of {len}"),
+                Params { slices: slices as u32, len: len as u32 },
+                vec![Fill::signed(slices * len), Fill::Output(len + 5)],
             )
         };
-        vec![case(1, 1, 0), case(16, 160, 3), case(7, 63, 64), case(5, 65, 1), case(3, 1009, 17), case(64, 15, 2)]
+        vec![case(1, 1), case(16, 160), case(7, 63), case(5, 65), case(3, 1009), case(64, 15)]
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{BufferId, Call, Lifetime, Plan, ProgramId};
 use crate::layers::Shape;
 use crate::ops::activation::Activation;
+use crate::ops::dropout::Epilogue as Dropout;
 use crate::ops::{LANES, Op, Params, words};
 use crate::recipe::Optimizer;
 
@@ -25,6 +26,8 @@ pub struct Tensor {
     /// The function that made them, as the epilogue of the op that did. A gradient with respect to this tensor is
     /// always one with respect to that function's input: the op that makes the gradient differentiates it.
     pub activation: Activation,
+    /// Dropout after that function, by the same op; differentiated in the same way.
+    pub dropout: Dropout,
 }
 
 /// A layer's tensor and where it lies in the flat buffer of its kind.
@@ -81,6 +84,17 @@ pub struct FusedUpdate<'a> {
     pub moments: &'a [BufferId],
 }
 
+/// Where convolutions leave the partial sums of their gradients.
+#[derive(Clone, Copy, Debug)]
+pub struct Partials {
+    /// `[slices][words]`, the words in the order of the parameters.
+    pub buffer: BufferId,
+    /// Blocks whose gradients are added in one slice.
+    pub blocks_per_slice: usize,
+    /// Words of a slice.
+    pub words: usize,
+}
+
 /// A layer's way to the plan.
 pub struct Emitter<'a> {
     /// The plan.
@@ -101,10 +115,14 @@ pub struct Emitter<'a> {
     pub index: usize,
     /// The function to be applied to the layer's output.
     pub epilogue: Activation,
+    /// Dropout to be applied to the layer's output after that, in training.
+    pub dropout: Dropout,
     /// The layer's tensors.
     pub parameters: &'a [ParameterPlace],
     /// How to update weights in the call that makes their gradients, where the plan does that.
     pub fused_update: Option<FusedUpdate<'a>>,
+    /// Where layers of [`Layer::sums_partials`](crate::layers::Layer::sums_partials) leave their gradients.
+    pub partials: Option<Partials>,
     /// Calls that may come any time before the optimiser, kept back where that lets others run together.
     pub later: &'a mut Vec<Call>,
     /// Whether to keep them back.
@@ -115,7 +133,7 @@ impl Emitter<'_> {
     /// A new tensor for this batch, made by an op with this activation.
     pub fn tensor(&mut self, name: &str, shape: Shape, activation: Activation) -> Tensor {
         let buffer = self.scratch(name, self.blocks * shape.features() * LANES);
-        Tensor { buffer, shape, activation }
+        Tensor { buffer, shape, activation, dropout: Dropout::NONE }
     }
 
     /// A new buffer that lives for this step.

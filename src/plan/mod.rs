@@ -2,7 +2,9 @@
 //!
 //! **Invariant:** a plan holds no number of a model and no handle of a device. A backend is a loop over its calls.
 
+pub mod augment;
 pub mod emit;
+pub mod inspect;
 pub mod network;
 pub mod optimizer;
 mod slots;

@@ -1,14 +1,19 @@
 //! From layers to the programs of a training step and of an evaluation step.
 
-use super::emit::{Emitter, FusedUpdate, Mode, ParameterPlace, Shared, Tensor, Trace};
+use super::emit::{Emitter, FusedUpdate, Mode, ParameterPlace, Partials, Shared, Tensor, Trace};
 use super::optimizer::{self, Update};
 use super::{BufferId, Call, Lifetime, Plan, ProgramId};
 use crate::data::PixelTransform;
 use crate::layers::activation::ActivationLayer;
 use crate::layers::{Layer, LayerConfig, ParameterSpec, ResolvedLayer, Shape};
 use crate::ops::activation::Activation;
+use crate::ops::dropout::Epilogue as Dropout;
 use crate::ops::{self, DeviceClass, LANES, blocks, control};
-use crate::recipe::{Optimizer, Reduction};
+use crate::recipe::{Augment, Optimizer, Reduction};
+
+/// Most slices of a batch whose gradients are summed on their own; the number comes from the batch and never from the
+/// device, so that sums have one order.
+const MOST_SLICES: usize = 16;
 
 /// What the plan will run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +42,8 @@ pub struct Description<'a> {
     pub rows: usize,
     /// From bytes to numbers.
     pub transform: PixelTransform,
+    /// How training images are changed.
+    pub augment: &'a Augment,
     /// The reduction of the loss.
     pub loss: Reduction,
     /// The optimiser.
@@ -97,11 +104,12 @@ pub struct Network {
     pub outputs: Vec<(String, Tensor)>,
 }
 
-/// A layer with the function that is fused into it.
-struct Unit<'a> {
-    layer: &'a dyn Layer,
+/// A layer with the function and the dropout that are fused into it.
+pub(super) struct Unit<'a> {
+    pub(super) layer: &'a dyn Layer,
     epilogue: Activation,
-    name: &'a str,
+    dropout: Dropout,
+    pub(super) name: &'a str,
     index: usize,
     parameters: &'a [ParameterPlace],
 }
@@ -143,7 +151,9 @@ pub fn build(d: &Description<'_>) -> Network {
     let fuse = d.fuse_updates && optimizer::can_fuse(d.optimizer, d.clip_norm);
     let fused_update = fuse.then_some(FusedUpdate { optimizer: d.optimizer, schedule, moments: &moments });
 
-    let mut builder = Builder { d, plan: &mut plan, shared, images, labels, units: &units, fused_update };
+    let partials = partials(&mut plan, d);
+    let mut builder =
+        Builder { d, plan: &mut plan, shared, images, labels, units: &units, fused_update, partials };
     let outputs = builder.train(train, &train_feed);
     let update = Update {
         program: train,
@@ -176,17 +186,21 @@ pub fn build(d: &Description<'_>) -> Network {
     }
 }
 
-/// Lays the tensors of all layers out, those that are trained in one buffer, the others in another. Weights that can be
-/// updated where their gradients are made come last, so that the optimiser's one call covers the rest.
+/// Lays the tensors of all layers out, those that are trained in one buffer, the others in another. Those whose gradients
+/// are partial sums come first, so that one call adds them; weights that can be updated where their gradients are made come
+/// last, so that the optimiser's one call covers the rest.
 pub fn place_parameters(layers: &[ResolvedLayer]) -> Vec<ParameterPlace> {
-    let (mut unfused, mut fused, mut kept) = (0, unfused_len(layers), 0);
+    let (mut partial, mut kept) = (0, 0);
+    let (mut unfused, mut fused) = (partials_len(layers), unfused_len(layers));
     let mut places = Vec::new();
     for layer in layers {
+        let kind = layer.layer.as_layer();
         for spec in &layer.parameters {
-            let end = match (spec.trainable, layer.layer.as_layer().fuses_update()) {
-                (false, _) => &mut kept,
-                (true, false) => &mut unfused,
-                (true, true) => &mut fused,
+            let end = match (kind.sums_partials(), kind.fuses_update()) {
+                _ if !spec.trainable => &mut kept,
+                (true, _) => &mut partial,
+                (false, false) => &mut unfused,
+                (false, true) => &mut fused,
             };
             places.push(ParameterPlace {
                 layer: layer.name.clone(),
@@ -203,36 +217,68 @@ pub fn place_parameters(layers: &[ResolvedLayer]) -> Vec<ParameterPlace> {
 
 /// Trained values of layers whose updates cannot be fused.
 fn unfused_len(layers: &[ResolvedLayer]) -> usize {
-    let unfused = layers.iter().filter(|layer| !layer.layer.as_layer().fuses_update());
-    unfused.flat_map(|layer| &layer.parameters).filter(|spec| spec.trainable).map(ParameterSpec::len).sum()
+    trained_len(layers, |layer| !layer.fuses_update())
+}
+
+/// Trained values of layers whose gradients are partial sums.
+fn partials_len(layers: &[ResolvedLayer]) -> usize {
+    trained_len(layers, |layer| layer.sums_partials())
+}
+
+fn trained_len(layers: &[ResolvedLayer], which: impl Fn(&dyn Layer) -> bool) -> usize {
+    let layers = layers.iter().filter(|layer| which(layer.layer.as_layer()));
+    layers.flat_map(|layer| &layer.parameters).filter(|spec| spec.trainable).map(ParameterSpec::len).sum()
 }
 
 /// Layers with their epilogues: a function right after a layer that can apply it is fused, one that cannot be fused
-/// becomes a unit of its own.
-fn units<'a>(layers: &'a [ResolvedLayer], places: &'a [ParameterPlace]) -> Vec<Unit<'a>> {
+/// becomes a unit of its own; so with dropout, where the layer behind it can differentiate it.
+pub(super) fn units<'a>(layers: &'a [ResolvedLayer], places: &'a [ParameterPlace]) -> Vec<Unit<'a>> {
     let mut units: Vec<Unit<'a>> = Vec::new();
     let mut first = 0;
-    for resolved in layers {
+    for (position, resolved) in layers.iter().enumerate() {
         let layer = resolved.layer.as_layer();
         let parameters = &places[first..first + resolved.parameters.len()];
         first += resolved.parameters.len();
         if let (LayerConfig::Activation(activation), Some(last)) = (&resolved.layer, units.last_mut()) {
-            let free = last.layer.takes_epilogue() && last.epilogue == Activation::Linear;
+            let bare = last.epilogue == Activation::Linear && last.dropout == Dropout::NONE;
+            let free = last.layer.takes_epilogue() && bare;
             if free && activation.function.fusible() {
                 last.epilogue = activation.function;
                 continue;
             }
         }
+        if let (LayerConfig::Dropout(dropout), Some(last)) = (&resolved.layer, units.last_mut())
+            && last.layer.takes_dropout()
+            && last.dropout == Dropout::NONE
+            && undoes_dropout(&layers[position + 1..])
+        {
+            last.dropout = Dropout { layer: resolved.index as u32, rate: dropout.rate as f32 };
+            continue;
+        }
         let function = layer.activation();
+        let dropout = Dropout::NONE;
         let epilogue = if function.fusible() { function } else { Activation::Linear };
-        units.push(Unit { layer, epilogue, name: &resolved.name, index: resolved.index, parameters });
+        units.push(Unit {
+            layer,
+            epilogue,
+            dropout,
+            name: &resolved.name,
+            index: resolved.index,
+            parameters,
+        });
         if !function.fusible() {
             let layer = &SEPARATE[function as usize];
             let (name, index) = (&resolved.name, resolved.index);
-            units.push(Unit { layer, epilogue: Activation::Linear, name, index, parameters: &[] });
+            units.push(Unit { layer, epilogue: Activation::Linear, dropout, name, index, parameters: &[] });
         }
     }
     units
+}
+
+/// Whether the next layer that does anything differentiates dropout along with its own product.
+fn undoes_dropout(next: &[ResolvedLayer]) -> bool {
+    let mut working = next.iter().filter(|layer| !matches!(layer.layer, LayerConfig::Flatten(_)));
+    matches!(working.next().map(|layer| &layer.layer), Some(LayerConfig::Dense(_)))
 }
 
 fn moments(plan: &mut Plan, optimizer: &Optimizer, len: usize) -> Vec<BufferId> {
@@ -244,7 +290,18 @@ fn moments(plan: &mut Plan, optimizer: &Optimizer, len: usize) -> Vec<BufferId> 
     names.iter().map(|name| plan.buffer(*name, len, Lifetime::Run)).collect()
 }
 
-fn feed(plan: &mut Plan, name: &str, rows: usize, batch: usize) -> Feed {
+pub(super) fn partials(plan: &mut Plan, d: &Description<'_>) -> Option<Partials> {
+    let words = partials_len(d.layers);
+    if words == 0 {
+        return None;
+    }
+    let blocks = blocks(d.batch_size);
+    let blocks_per_slice = blocks.div_ceil(MOST_SLICES);
+    let buffer = plan.buffer("partials", blocks.div_ceil(blocks_per_slice) * words, Lifetime::Step);
+    Some(Partials { buffer, blocks_per_slice, words })
+}
+
+pub(super) fn feed(plan: &mut Plan, name: &str, rows: usize, batch: usize) -> Feed {
     let steps = rows.div_ceil(batch.max(1));
     let mut buffer = |what: &str, words| plan.buffer(format!("{name}.{what}"), words, Lifetime::Run);
     Feed {
@@ -257,22 +314,23 @@ fn feed(plan: &mut Plan, name: &str, rows: usize, batch: usize) -> Feed {
     }
 }
 
-struct Builder<'a> {
-    d: &'a Description<'a>,
-    plan: &'a mut Plan,
-    shared: Shared,
-    images: BufferId,
-    labels: BufferId,
-    units: &'a [Unit<'a>],
-    fused_update: Option<FusedUpdate<'a>>,
+pub(super) struct Builder<'a> {
+    pub(super) d: &'a Description<'a>,
+    pub(super) plan: &'a mut Plan,
+    pub(super) shared: Shared,
+    pub(super) images: BufferId,
+    pub(super) labels: BufferId,
+    pub(super) units: &'a [Unit<'a>],
+    pub(super) fused_update: Option<FusedUpdate<'a>>,
+    pub(super) partials: Option<Partials>,
 }
 
 impl Builder<'_> {
     /// Gather, forward, loss and backward; returns the layers' outputs.
-    fn train(&mut self, program: ProgramId, feed: &Feed) -> Vec<(String, Tensor)> {
+    pub(super) fn train(&mut self, program: ProgramId, feed: &Feed) -> Vec<(String, Tensor)> {
         let blocks = blocks(self.d.batch_size);
         let mut later = Vec::new();
-        let x = self.gather(program, feed, blocks);
+        let x = self.gather(program, feed, Mode::Train, blocks);
         let mut traces: Vec<Trace> = Vec::new();
         let mut tensor = x;
         for unit in self.units {
@@ -295,6 +353,7 @@ impl Builder<'_> {
             }
         }
         self.plan.programs[program.0].calls.append(&mut later);
+        self.sum_partials(program, blocks);
         self.units.iter().zip(traces).map(|(unit, trace)| (unit.name.to_owned(), trace.y)).collect()
     }
 
@@ -302,7 +361,7 @@ impl Builder<'_> {
     fn evaluate(&mut self, program: ProgramId, feed: &Feed) -> BufferId {
         let blocks = blocks(self.d.evaluation_batch_size);
         let mut later = Vec::new();
-        let mut tensor = self.gather(program, feed, blocks);
+        let mut tensor = self.gather(program, feed, Mode::Evaluate, blocks);
         for unit in self.units {
             let mut emitter = self.emitter(unit, program, feed, Mode::Evaluate, blocks, &mut later);
             tensor = unit.layer.forward(&mut emitter, tensor).y;
@@ -312,7 +371,7 @@ impl Builder<'_> {
         tensor.buffer
     }
 
-    fn emitter<'b>(
+    pub(super) fn emitter<'b>(
         &'b mut self,
         unit: &'b Unit<'_>,
         program: ProgramId,
@@ -331,17 +390,27 @@ impl Builder<'_> {
             place: unit.name.to_owned(),
             index: unit.index,
             epilogue: unit.epilogue,
+            dropout: if mode == Mode::Train { unit.dropout } else { Dropout::NONE },
             parameters: unit.parameters,
             fused_update: self.fused_update,
+            partials: self.partials,
             later,
             keep_back: self.d.target == Target::Cpu,
         }
     }
 
-    fn gather(&mut self, program: ProgramId, feed: &Feed, blocks: usize) -> Tensor {
+    pub(super) fn gather(&mut self, program: ProgramId, feed: &Feed, mode: Mode, blocks: usize) -> Tensor {
         let shape = self.d.input;
         let words = blocks * shape.features() * LANES;
         let buffer = self.plan.buffer("x", words, Lifetime::Step);
+        let buffers = [self.images, feed.order, feed.control, buffer];
+        let tensor = Tensor { buffer, shape, activation: Activation::Linear, dropout: Dropout::NONE };
+        if mode == Mode::Train && !self.d.augment.is_off() {
+            let size = (shape.height, shape.width);
+            let params = super::augment::params(self.d.augment, &self.d.transform, blocks, size);
+            self.plan.call(program, "data", &ops::gather_augmented::GatherAugmented, &params, &buffers);
+            return tensor;
+        }
         let params = ops::gather::Params {
             blocks: blocks as u32,
             height: shape.height as u32,
@@ -350,9 +419,8 @@ impl Builder<'_> {
             mean: self.d.transform.mean,
             divisor: self.d.transform.divisor,
         };
-        let buffers = [self.images, feed.order, feed.control, buffer];
         self.plan.call(program, "data", &ops::gather::Gather, &params, &buffers);
-        Tensor { buffer, shape, activation: Activation::Linear }
+        tensor
     }
 
     /// Returns the gradient with respect to the logits.
@@ -361,13 +429,21 @@ impl Builder<'_> {
         let params = ops::softmax_xent::Params {
             blocks: blocks as u32,
             classes: self.d.classes as u32,
-            sum: u32::from(self.d.loss == Reduction::Sum),
+            reduction: self.d.loss as u32,
             activation: logits.activation as u32,
         };
         let buffers =
             [logits.buffer, self.labels, feed.order, feed.control, gradient, feed.image_loss, feed.outcome];
         self.plan.call(program, "loss", &ops::softmax_xent::SoftmaxXent, &params, &buffers);
         gradient
+    }
+
+    fn sum_partials(&mut self, program: ProgramId, blocks: usize) {
+        let Some(partials) = self.partials else { return };
+        let slices = blocks.div_ceil(partials.blocks_per_slice) as u32;
+        let params = ops::sum_partials::Params { slices, len: partials.words as u32 };
+        let buffers = [partials.buffer, self.shared.gradients];
+        self.plan.call(program, "gradients", &ops::sum_partials::SumPartials, &params, &buffers);
     }
 
     fn end_step(&mut self, program: ProgramId, feed: &Feed, batch: usize) {

@@ -40,9 +40,10 @@ pub fn table(plan: &Plan, program: ProgramId, class: DeviceClass) -> String {
 pub fn memory(plan: &Plan, reuse: Reuse) -> String {
     let slots = Slots::assign(plan, reuse);
     format!(
-        "{} buffers in {} slots, {:.1} MB on the device\n",
+        "{} buffers in {} slots, {:.1} MB on the device, the largest {:.1} MB\n",
         plan.buffers.len(),
         slots.words.len(),
-        slots.bytes() as f64 / 1e6
+        slots.bytes() as f64 / 1e6,
+        4e-6 * slots.words.iter().copied().max().unwrap_or(0) as f64
     )
 }

@@ -130,7 +130,7 @@ fn decode_pixels(bytes: &[u8]) -> Result<(DynamicImage, Orientation)> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     if reader.format().is_none() {
         bail!(Error::BadFile(format!(
-            "{}, expected PNG, JPEG, WebP or BMP; save it as one of these",
+            "not a picture that can be read ({}), expected PNG, JPEG, WebP or BMP; save it as one of these",
             what_it_is(bytes)
         )));
     }
@@ -167,7 +167,7 @@ fn what_it_is(bytes: &[u8]) -> &'static str {
         _ if matches!(brand, b"ftypheic" | b"ftypheix" | b"ftypmif1" | b"ftypmsf1") => "a HEIC photo",
         _ if brand == b"ftypavif" => "an AVIF photo",
         _ if bytes.iter().take(64).all(is_text) => "a text file",
-        _ => "no picture",
+        _ => "of no kind that is known here",
     }
 }
 

@@ -4,6 +4,7 @@
 //! (`overrides`), and serde decodes it into the structs of this folder (`decode`); every error names its key as
 //! `--set` takes it, with layers counted from 0. `crate::layers::resolve` goes on from here.
 
+pub mod augment;
 pub mod data;
 mod decode;
 pub mod initializer;
@@ -16,6 +17,7 @@ mod tagged;
 pub mod training;
 mod tree;
 
+pub use augment::Augment;
 pub use data::{Data, Validation};
 pub use initializer::Initializer;
 pub use optimizer::Optimizer;
@@ -26,7 +28,7 @@ pub(crate) use tagged::tagged;
 pub use training::{EarlyStopping, Length, Monitor, Reduction, Training};
 pub use tree::Source;
 
-use crate::error::Error;
+use crate::error::{Error, printable};
 use crate::layers::Entry;
 use anyhow::{Context, Result, bail};
 use problem::join;
@@ -37,6 +39,9 @@ use tree::Tree;
 
 /// No recipe is near this long; what is, is not a recipe.
 const MAX_BYTES: u64 = 1 << 20;
+
+/// Nor does any reason for refusing one need more characters; what does, quotes it.
+const LONGEST_REASON: usize = 1000;
 
 /// A decoded and checked recipe. Reading the fields is the purpose; to change one, go through
 /// [`Recipe::apply`], which keeps the record of where values came from.
@@ -65,6 +70,9 @@ pub struct Settings {
     /// Scaling and validation.
     #[serde(default)]
     pub data: Data,
+    /// How training images vary from epoch to epoch.
+    #[serde(default)]
+    pub augment: Augment,
     /// Batches, length, loss.
     pub training: Training,
     /// How gradients become steps.
@@ -136,7 +144,11 @@ impl Recipe {
         }
         let table: toml::Table = match toml::from_str(text) {
             Ok(table) => table,
-            Err(error) => bail!(Error::BadFile(format!("{origin} is not valid TOML: {error}"))),
+            // The library quotes the line, however long.
+            Err(error) => {
+                let reason = printable(&error.to_string(), LONGEST_REASON);
+                bail!(Error::BadFile(format!("recipe {origin} is not valid TOML: {reason}")))
+            }
         };
         let tree = Tree::new(toml::Value::Table(table), &Source::Recipe);
         match decode_and_check(&tree) {
@@ -245,6 +257,7 @@ impl Settings {
             return Err(Problem::at("name", message));
         }
         self.data.check().map_err(|problem| problem.inside("data"))?;
+        self.augment.check().map_err(|problem| problem.inside("augment"))?;
         self.training.check(self.data.validation).map_err(|problem| problem.inside("training"))?;
         self.optimizer.check().map_err(|problem| problem.inside("optimizer"))?;
         self.schedule.check().map_err(|problem| problem.inside("schedule"))?;
@@ -254,7 +267,7 @@ impl Settings {
 
 /// The problem as an error of the right kind: wrong usage if the command line `changed` the recipe, else a bad file.
 fn report(tree: &Tree, origin: &str, problem: &Problem, changed: bool) -> Error {
-    let message = locate(tree, problem);
+    let message = printable(&locate(tree, problem), LONGEST_REASON);
     match tree.get(&problem.path) {
         Some(Tree::Leaf(_, source)) if source.is_override() => Error::Usage(format!("{source}: {message}")),
         _ if changed => Error::Usage(format!("recipe {origin}, as changed by flags: {message}")),

@@ -20,6 +20,8 @@ pub const PRESETS: &[(&str, &str)] = presets![
     "cnn-64-128",
     "cnn-128-256",
     "cnn-16-36-64",
+    "cnn-fast",
+    "cnn-best",
 ];
 
 /// The names of all presets.

@@ -6,13 +6,27 @@ use serde::{Deserialize, Serialize};
 
 /// How the losses of a batch's images become one number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Reduction {
-    /// Their mean, as Keras does.
+    /// Their mean, as Keras does: the images of a smaller last batch weigh more than the others.
     #[default]
     Mean,
     /// Their sum: gradients grow with the batch.
     Sum,
+    /// Their sum divided by the size of a full batch: every image of an epoch weighs the same, also in a smaller last
+    /// batch.
+    FullBatchMean,
+}
+
+impl Reduction {
+    /// What the sum over a step's `rows` images is divided by, where a full batch has `batch`.
+    pub fn divisor(self, rows: usize, batch: usize) -> usize {
+        match self {
+            Self::Mean => rows,
+            Self::Sum => 1,
+            Self::FullBatchMean => batch,
+        }
+    }
 }
 
 /// A figure of an epoch that stopping and keeping the best weights go by.

@@ -82,10 +82,12 @@ pub struct HistogramGrid {
 
 const CELL: (f64, f64) = (132.0, 58.0);
 const GAP: (f64, f64) = (14.0, 10.0);
+/// How far numbers may reach out of their column.
+const EDGE: f64 = 3.0;
 const ROWS: usize = 24;
-const COLUMNS: usize = 12;
+const COLUMNS: usize = 8;
 
-/// The grid as a picture. Of more than 24 rows or 12 columns an even choice is shown, with the first and the
+/// The grid as a picture. Of more than 24 rows or 8 columns an even choice is shown, with the first and the
 /// last; the description says so.
 pub fn draw(grid: &HistogramGrid) -> Picture {
     let (rows, columns) = (chosen(grid.rows.len(), ROWS), chosen(grid.columns.len(), COLUMNS));
@@ -120,7 +122,9 @@ pub fn draw(grid: &HistogramGrid) -> Picture {
 
 fn description(grid: &HistogramGrid, rows: &[usize], columns: &[usize]) -> String {
     let bins = grid.cells.iter().flatten().flatten().map(|cell| cell.counts.len()).max().unwrap_or(0);
-    let mut text = format!("{bins} bins, one range of values a column; heights are each cell's own");
+    let mut text = format!(
+        "{bins} bins, one range of values a column; heights are each cell's own, a bin that is cut has its share"
+    );
     if rows.len() < grid.rows.len() {
         text += &format!("; {} of {} rows", rows.len(), grid.rows.len());
     }
@@ -167,7 +171,7 @@ fn numbers(picture: &mut Picture, (x, base): (f64, f64), axis: &Axis) {
         let Some(place) = axis.place(*value) else { continue };
         let across = x + place * CELL.0;
         let half = letters.measure(label) / 2.0;
-        let centre = across.clamp(x + half - GAP.0 / 2.0, x + CELL.0 - half + GAP.0 / 2.0);
+        let centre = across.clamp(x + half - EDGE, x + CELL.0 - half + EDGE);
         if centre - half < taken {
             continue;
         }

@@ -125,6 +125,7 @@ nav a:hover { text-decoration: underline; }
 figure { margin: 12px 0; overflow-x: auto; }
 figure svg { max-width: 100%; height: auto; display: block; }
 .wide { overflow-x: auto; }
+.wide + .wide { margin-top: 20px; }
 .beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(460px, 100%), 1fr)); gap: 20px; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: 4px 24px 4px 0; border-bottom: 1px solid var(--grid); overflow-wrap: anywhere; }

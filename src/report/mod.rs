@@ -11,7 +11,7 @@
 //! no picture ever holds one.*
 
 mod axis;
-mod base64;
+pub(crate) mod base64;
 pub mod confusion;
 pub mod filters;
 mod font;
@@ -37,6 +37,7 @@ pub mod theme;
 mod trace;
 
 pub use axis::{Scale, Unit};
+pub use html::{Page, Part, Section};
 pub use picture::Picture;
 pub use run::Run;
 pub use sparkline::sparkline;

@@ -76,7 +76,7 @@ impl Run {
             pictures.extend(grid.as_ref().map(|grid| (name, histogram::draw(grid))));
         }
         if !self.layers.is_empty() {
-            pictures.push(("layers", layers::draw("Layers over time", &self.x_label, &self.layers)));
+            pictures.push(("layers", layers::draw("Layers over time", "epoch", &self.layers)));
         }
         pictures
     }
@@ -95,7 +95,12 @@ impl Run {
                     unit: if title == "Loss" { Unit::Number } else { Unit::Share },
                 })
                 .collect();
-        plot::draw(&self.name, "the number beside a name is its curve's last value", &plots, 2)
+        plot::draw(
+            &format!("Loss and accuracy of {}", self.name),
+            "the number beside a name is its curve's last value",
+            &plots,
+            2,
+        )
     }
 
     /// The page of this run.
@@ -224,12 +229,14 @@ pub fn compared_history(runs: &[Run]) -> Option<Picture> {
     })
 }
 
-/// Writes each picture into `folder` as `<name>-light.svg`, `<name>-dark.svg`, `<name>-light.png` and
+/// Writes each picture into `folder`, which is made if need be, as `<name>-light.svg`, `<name>-dark.svg`, `<name>-light.png` and
 /// `<name>-dark.png`.
 ///
 /// # Errors
-/// If a file cannot be written, or a picture is too large for memory.
+/// If the folder or a file cannot be written, or a picture is too large for memory.
 pub fn save(folder: &Path, pictures: &[(&str, Picture)]) -> Result<()> {
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("{}: cannot be made; check that there is room", folder.display()))?;
     let write = |name: String, bytes: &[u8]| {
         let path = folder.join(name);
         std::fs::write(&path, bytes).with_context(|| {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::confusion::class_name;
 use super::font::WIDER;
 use super::picture::{Area, Bitmap, HEADER, Letters, MARGIN, Picture, Stroke};
-use super::theme::Paint;
+use super::theme::{Heat, Paint};
 
 /// One image of a sheet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Tile<'a> {
     pub width: usize,
     /// Lines below the image, the first in the colour of text, the others muted.
     pub lines: Vec<String>,
+    /// In a frame that stands out.
+    pub marked: bool,
 }
 
 /// An image whose label and answer differ.
@@ -40,15 +42,6 @@ pub struct Mistake {
     pub index: usize,
 }
 
-/// The `count` mistakes that the network was surest of, the surest first. A probability that is not a number
-/// counts as none.
-pub fn worst(mut mistakes: Vec<Mistake>, count: usize) -> Vec<Mistake> {
-    let sureness = |mistake: &Mistake| if mistake.probability.is_nan() { -1.0 } else { mistake.probability };
-    mistakes.sort_by(|one, two| sureness(two).total_cmp(&sureness(one)).then(one.index.cmp(&two.index)));
-    mistakes.truncate(count);
-    mistakes
-}
-
 /// A sheet of mistakes, each with its label, the answer and the probability given to the answer.
 pub fn mistakes(title: &str, mistakes: &[Mistake], names: &[String]) -> Picture {
     let words = |mistake: &Mistake| {
@@ -69,6 +62,7 @@ pub fn mistakes(title: &str, mistakes: &[Mistake], names: &[String]) -> Picture 
             height: mistake.height,
             width: mistake.width,
             lines: lines(mistake),
+            marked: false,
         })
         .collect();
     let description = if mistakes.is_empty() {
@@ -107,7 +101,12 @@ pub fn contact(title: &str, description: &str, tiles: &[Tile<'_>], columns: usiz
         let (x, y) = (MARGIN + (index % columns) as f64 * across, HEADER + (index / columns) as f64 * down);
         let area = inside(Area::new(x, y, SIDE, SIDE), tile.height, tile.width);
         picture.bitmap(area, Bitmap::ink(tile.height, tile.width, tile.pixels));
-        picture.frame(Area::new(x, y, SIDE, SIDE), Stroke::new(Paint::Grid, 1.0));
+        let stroke = if tile.marked {
+            Stroke::new(Paint::Heat(Heat::Wrong, 1.0), 3.0)
+        } else {
+            Stroke::new(Paint::Grid, 1.0)
+        };
+        picture.frame(Area::new(x, y, SIDE, SIDE), stroke);
         for (number, line) in tile.lines.iter().enumerate() {
             let letters = if number == 0 { CAPTION } else { NOTE };
             let base = y + SIDE + 15.0 + number as f64 * LINE;
@@ -123,25 +122,4 @@ pub(crate) fn inside(area: Area, height: usize, width: usize) -> Area {
     let (tall, wide) = (height as f64 * scale, width as f64 * scale);
     let (x, y) = area.centre();
     Area::new(x - wide / 2.0, y - tall / 2.0, wide, tall)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_surest_mistakes_come_first() {
-        let mistake = |index, probability| Mistake {
-            pixels: vec![0],
-            height: 1,
-            width: 1,
-            label: 0,
-            answer: 1,
-            probability,
-            index,
-        };
-        let all = vec![mistake(0, 0.5), mistake(1, f64::NAN), mistake(2, 0.9), mistake(3, 0.9)];
-        let order: Vec<usize> = worst(all, 3).iter().map(|mistake| mistake.index).collect();
-        assert_eq!(order, [2, 3, 0]);
-    }
 }

@@ -60,6 +60,16 @@ pub fn digit(pixels: &[u8], height: usize, width: usize, style: TerminalStyle) -
     text
 }
 
+/// Drawings of [`digit`] of one size beside each other, `gap` letters apart.
+pub fn beside(drawings: &[String], gap: usize) -> String {
+    let lines = drawings.iter().map(|drawing| drawing.lines().count()).max().unwrap_or(0);
+    let line = |number: usize| {
+        let parts: Vec<&str> = drawings.iter().filter_map(|drawing| drawing.lines().nth(number)).collect();
+        parts.join(&" ".repeat(gap)) + "\n"
+    };
+    (0..lines).map(line).collect()
+}
+
 fn letter(upper: u8, lower: u8, style: TerminalStyle) -> char {
     const LEVELS: &[u8] = b" .:-=+*#%@";
     const INK: u8 = 100;
@@ -95,6 +105,13 @@ mod tests {
         assert_eq!(digit(&pixels, 3, 3, TerminalStyle::Ascii), "==@\n=  \n");
         let grey = digit(&pixels, 3, 3, TerminalStyle::Grey);
         assert!(grey.starts_with("\x1b[38;5;255;48;5;232m▀") && grey.ends_with("\x1b[0m\n"), "{grey:?}");
+    }
+
+    #[test]
+    fn drawings_stand_beside_each_other() {
+        let one = digit(&[255, 0, 0, 255, 255, 255], 3, 2, TerminalStyle::Blocks);
+        assert_eq!(beside(&[one.clone(), one], 1), "▀▄ ▀▄\n▀▀ ▀▀\n");
+        assert_eq!(beside(&[], 1), "");
     }
 
     #[test]

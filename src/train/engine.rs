@@ -1,6 +1,8 @@
 //! A network on a device: the plan, the backend that runs it, and the data that it holds.
 
 use super::evaluation::Evaluation;
+use super::finite::FiniteCheck;
+use super::room;
 use crate::backend::device::Device;
 use crate::backend::{Backend, DeviceInfo};
 use crate::data::{DataSet, Images, PixelTransform};
@@ -11,10 +13,8 @@ use crate::plan::network::{self, Description, Feed, Network};
 use crate::plan::{BufferId, ProgramId};
 use crate::recipe::Recipe;
 use crate::rng::{Purpose, Stream};
+use crate::verify::self_test::SelfTest;
 use anyhow::Result;
-
-/// Images of an evaluation step: enough for a device to be busy.
-const EVALUATION_BATCH: usize = 512;
 
 /// All values of a network: those that are trained, and running statistics.
 #[derive(Clone, Debug, PartialEq)]
@@ -131,13 +131,14 @@ pub struct Engine {
     rows: usize,
     /// The learning rates that the device holds, so that equal ones are not sent again.
     schedule: Vec<f32>,
+    finite: FiniteCheck,
 }
 
 impl Engine {
-    /// Builds the plan for `recipe` and opens a backend for it with the data on it.
+    /// Builds the plan for `recipe` and opens a backend for it with the data on it. A GPU has to pass a self-test first.
     ///
     /// # Errors
-    /// When the device cannot be opened or does not suffice.
+    /// When the device cannot be opened, does not suffice or computes wrongly.
     pub fn new(
         recipe: &Recipe,
         layers: &[ResolvedLayer],
@@ -146,10 +147,10 @@ impl Engine {
         data: &DeviceData,
         device: &Device,
     ) -> Result<Self> {
-        Self::with_plan(recipe, layers, classes, transform, data, device, |_| {})
+        Self::with_plan(recipe, layers, classes, transform, data, device, |_, _| {})
     }
 
-    /// The same with whatever `add` does to the plan, such as further programs.
+    /// The same with whatever `add` does to the plan, such as further programs; it is told what the plan was made from.
     ///
     /// # Errors
     /// As [`Engine::new`].
@@ -160,12 +161,11 @@ impl Engine {
         transform: PixelTransform,
         data: &DeviceData,
         device: &Device,
-        add: impl FnOnce(&mut Network),
+        add: impl FnOnce(&mut Network, &Description<'_>),
     ) -> Result<Self> {
         let rows = data.count();
         let batch_size = recipe.training.batch_size.min(data.train.max(1));
-        let evaluation_batch_size = EVALUATION_BATCH.max(batch_size.min(4 * EVALUATION_BATCH)).min(rows);
-        let mut network = network::build(&Description {
+        let describe = |batch_size, evaluation_batch_size| Description {
             layers,
             input: data.shape(),
             classes,
@@ -174,17 +174,53 @@ impl Engine {
             images: rows,
             rows,
             transform,
+            augment: &recipe.augment,
             loss: recipe.training.loss,
             optimizer: &recipe.optimizer,
             clip_norm: recipe.training.clip_norm,
             fuse_updates: true,
             target: device.target(),
-        });
-        add(&mut network);
-        let mut backend = device.open(&network.plan)?;
+        };
+        let build =
+            |batch_size, evaluation_batch_size| network::build(&describe(batch_size, evaluation_batch_size));
+        let fit = |batch_size| room::fit_evaluation(batch_size, rows, device.largest_binding(), build);
+        let test = |network: &mut Network| {
+            matches!(device, Device::Gpu { .. }).then(|| SelfTest::add(&mut network.plan))
+        };
+        let (mut network, evaluation_batch_size) = fit(batch_size);
+        let finite = FiniteCheck::add(&mut network);
+        add(&mut network, &describe(batch_size, evaluation_batch_size));
+        let self_test = test(&mut network);
+        let plan_of = |batch_size| {
+            let (mut network, _) = fit(batch_size);
+            FiniteCheck::add(&mut network);
+            test(&mut network);
+            network.plan
+        };
+        let opened = device.open(&network.plan);
+        let mut backend = opened.map_err(|error| room::advise(error, batch_size, plan_of))?;
+        if let Some(test) = self_test {
+            test.run(backend.as_mut())?;
+        }
         backend.write(network.images, 0, &data.words)?;
         backend.write(network.labels, 0, &data.labels)?;
-        Ok(Self { network, backend, batch_size, evaluation_batch_size, rows, schedule: Vec::new() })
+        let schedule = Vec::new();
+        Ok(Self { network, backend, batch_size, evaluation_batch_size, rows, schedule, finite })
+    }
+
+    /// Puts other images in place of those it was opened with.
+    ///
+    /// # Errors
+    /// When the device fails.
+    ///
+    /// # Panics
+    /// If they are not as many, or not of the same size.
+    pub fn set_images(&mut self, data: &DeviceData) -> Result<()> {
+        assert_eq!(
+            (data.words.len(), data.count()),
+            (self.network.plan.words(self.network.images), self.rows)
+        );
+        self.backend.write(self.network.images, 0, &data.words)
     }
 
     /// What runs it.
@@ -276,6 +312,14 @@ impl Engine {
     /// When the device fails.
     pub fn wait(&mut self) -> Result<()> {
         self.backend.wait()
+    }
+
+    /// The first tensor that holds NaN or infinity, and where, if there is one: found by the device.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn not_finite(&mut self) -> Result<Option<String>> {
+        self.finite.run(&self.network, self.backend.as_mut())
     }
 
     /// Losses (sums over the batch) and right answers of steps of this epoch.

@@ -35,6 +35,21 @@ impl Evaluation {
         Self { losses, answers, right }
     }
 
+    /// From the probabilities of each image's classes; the first of equal ones is the answer.
+    ///
+    /// The loss is finite, as softmax cross-entropy from logits is: a probability of zero counts as the smallest number.
+    pub fn of_probabilities(probabilities: &[Vec<f64>], labels: &[u8]) -> Self {
+        let answer = |of: &Vec<f64>| {
+            let best = (0..of.len()).rev().max_by(|&a, &b| of[a].total_cmp(&of[b]));
+            best.unwrap_or(0) as u8
+        };
+        let loss = |of: &Vec<f64>, label: u8| -of[usize::from(label)].max(f64::MIN_POSITIVE).ln() as f32;
+        let answers: Vec<u8> = probabilities.iter().map(answer).collect();
+        let losses = probabilities.iter().zip(labels).map(|(of, &label)| loss(of, label)).collect();
+        let right = answers.iter().zip(labels).filter(|(answer, label)| answer == label).count();
+        Self { losses, answers, right }
+    }
+
     /// The mean loss, added in f64 in order.
     pub fn loss(&self) -> f64 {
         mean(&self.losses)
@@ -86,6 +101,14 @@ pub fn per_class(confusion: &[Vec<u64>]) -> Vec<ClassFigures> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_of_probabilities() {
+        let all = [vec![0.25, 0.75], vec![0.5, 0.5], vec![1.0, 0.0]];
+        let evaluation = Evaluation::of_probabilities(&all, &[1, 0, 1]);
+        assert_eq!((evaluation.answers, evaluation.right), (vec![1, 0, 0], 2));
+        assert!((evaluation.losses[0] + 0.75_f32.ln()).abs() < 1e-7 && evaluation.losses[2].is_finite());
+    }
 
     #[test]
     fn figures_of_a_small_matrix() {

@@ -1,5 +1,6 @@
 //! What training tells while it runs: the lines of `--json` and of `events.jsonl`.
 
+use super::histograms::LayerHistogram;
 use crate::backend::DeviceInfo;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -141,6 +142,19 @@ pub trait Observer {
 
     /// Progress within an epoch, some times a second.
     fn tick(&mut self, _tick: &Tick) {}
+
+    /// Whether histograms are to be taken, before the first epoch and after each.
+    fn wants_histograms(&self) -> bool {
+        false
+    }
+
+    /// The histograms of an epoch.
+    ///
+    /// # Errors
+    /// When they cannot be passed on.
+    fn histograms(&mut self, _found: &[LayerHistogram]) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The JSON of an event, one line.

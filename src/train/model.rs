@@ -1,10 +1,10 @@
 //! The model file: weights with PyTorch's names and layouts, and everything needed to rebuild the network.
 
 use super::builtin::BUILTIN;
-use super::tensors::{self, Tensor};
+use super::tensors::{self, Tensor, Tensors};
 use super::{atomic, engine::Weights};
 use crate::data::PixelTransform;
-use crate::error::Error;
+use crate::error::{Error, reason};
 use crate::layers::{self, ResolvedLayer, Shape};
 use crate::plan::emit::ParameterPlace;
 use crate::recipe::Recipe;
@@ -15,6 +15,9 @@ use std::path::Path;
 
 /// The format that this program writes.
 const FORMAT: u32 = 1;
+
+/// Labels are bytes.
+const MOST_CLASSES: usize = 256;
 
 /// What the metadata key holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,9 +98,7 @@ impl Model {
     /// # Errors
     /// [`Error::BadFile`] when it is not one, naming what is wrong.
     pub fn load(path: &Path) -> Result<Self> {
-        let (metadata, tensors) = tensors::read(path)?;
-        Self::rebuild(metadata, tensors)
-            .map_err(|error| Error::BadFile(format!("{}: {error:#}", path.display())).into())
+        Self::parse(&path.display().to_string(), &tensors::read_file(path)?)
     }
 
     /// [`Model::load`] from memory; `name` begins every message.
@@ -105,12 +106,12 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self> {
-        tensors::from_bytes(bytes)
-            .and_then(|(metadata, tensors)| Self::rebuild(metadata, tensors))
-            .map_err(|error| Error::BadFile(format!("{name}: {error:#}")).into())
+        let (metadata, tensors) = tensors::parse(name, bytes)?;
+        Self::rebuild(metadata, tensors)
+            .map_err(|error| Error::BadFile(format!("{name}: {}", reason(&error))).into())
     }
 
-    fn rebuild(metadata: Metadata, mut tensors: Vec<Tensor>) -> Result<Self> {
+    fn rebuild(metadata: Metadata, mut tensors: Tensors) -> Result<Self> {
         if metadata.format != FORMAT {
             bail!(
                 "the model has format {}, and this version of gpu-mnist reads format {FORMAT}; use the version that made \
@@ -120,22 +121,25 @@ impl Model {
             );
         }
         metadata.transform.check()?;
-        let recipe = Recipe::from_toml(&metadata.recipe, "the recipe in the model file")?;
+        let recipe = Recipe::from_toml(&metadata.recipe, "of the model file")?;
         let [channels, height, width] = metadata.input;
         let input = Shape { channels, height, width };
         if channels != 1 || input.features() == 0 || input.features() > layers::MAX_VALUES {
-            bail!("images of {input} are not what this program takes; expected one channel");
+            bail!("images of {input} are not what this program takes, expected one channel; train it anew");
+        }
+        if !(1..=MOST_CLASSES).contains(&metadata.classes) {
+            bail!(
+                "{} classes are not what this program takes, expected 1 to {MOST_CLASSES}; train it anew",
+                metadata.classes
+            );
         }
         let layers = layers::resolve(&recipe, input, metadata.classes)?;
         let places = crate::plan::network::place_parameters(&layers);
-        let mut weights = Weights::zeros(&places);
-        for place in &places {
-            let (name, shape) = pytorch_name_and_shape(place);
-            let values = tensors::take(&mut tensors, &name, &shape)?;
-            weights.of_mut(place).copy_from_slice(&from_pytorch(place, &values));
-        }
-        if let Some(extra) = tensors.first() {
-            bail!("the tensor {} belongs to no layer of the recipe", extra.name);
+        let weights = collect(&places, &mut tensors)?;
+        if let Some(extra) = tensors.keys().next() {
+            bail!(
+                "the tensor {extra:?} belongs to no layer of the recipe; give the file as gpu-mnist wrote it"
+            );
         }
         Ok(Self { recipe, input, classes: metadata.classes, transform: metadata.transform, weights })
     }
@@ -205,14 +209,29 @@ fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
 /// [`Error::BadFile`] when the networks differ.
 pub fn initial_weights(path: &Path, places: &[ParameterPlace]) -> Result<Weights> {
     let path = if path.is_dir() { path.join(super::folder::MODEL) } else { path.to_owned() };
-    let (_, mut tensors): (serde_json::Value, _) = tensors::read(&path)?;
-    let mut weights = Weights::zeros(places);
+    let (_, mut tensors): (serde::de::IgnoredAny, _) = tensors::read(&path)?;
+    collect(places, &mut tensors)
+        .context(
+            "the network of this recipe is not that of the weights; use the recipe they were trained with",
+        )
+        .map_err(|error| Error::BadFile(format!("{}: {}", path.display(), reason(&error))).into())
+}
+
+/// Takes the weights out of a file's tensors. All tensors are there before memory is taken for the network: what a recipe
+/// in a stranger's file asks for is no reason to.
+fn collect(places: &[ParameterPlace], tensors: &mut Tensors) -> Result<Weights> {
+    let mut taken = Vec::new();
     for place in places {
         let (name, shape) = pytorch_name_and_shape(place);
-        let values = tensors::take(&mut tensors, &name, &shape)
-            .context("the network of this recipe is not that of the weights; use the recipe they were trained with")
-            .map_err(|error| Error::BadFile(format!("{}: {error:#}", path.display())))?;
-        weights.of_mut(place).copy_from_slice(&from_pytorch(place, &values));
+        let values = tensors::take(tensors, &name, &shape)?;
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            bail!("value {at} of the tensor {name} is {}, which is not finite; train it anew", values[at]);
+        }
+        taken.push(values);
+    }
+    let mut weights = Weights::zeros(places);
+    for (place, values) in places.iter().zip(&taken) {
+        weights.of_mut(place).copy_from_slice(&from_pytorch(place, values));
     }
     Ok(weights)
 }

@@ -1,16 +1,21 @@
 //! The training loop.
 
 use super::engine::{DeviceData, Engine, EpochPlace, Weights};
+use super::evaluation::Evaluation;
 use super::event::{DeviceEvent, EpochRecord, Event, Observer, Start, Summary, Tick};
 use super::folder::{CHECKPOINT, Folder, MODEL};
+use super::histograms;
+use super::mistakes::{self, Mistake};
 use super::model::{Model, weights_sha256};
 use super::state::{Best, Checkpoint, Progress};
 use crate::backend::device::Device;
 use crate::data::{DataSet, validation_cut};
 use crate::error::Error;
 use crate::layers;
+use crate::plan::inspect::{self, Inspection};
+use crate::plan::network::Description;
 use crate::plan::optimizer::corrected_rate;
-use crate::recipe::{Monitor, Recipe, Reduction, Validation};
+use crate::recipe::{Monitor, Recipe, Validation};
 use crate::rng::{Purpose, Stream};
 use anyhow::{Result, bail};
 use std::ops::Range;
@@ -58,6 +63,10 @@ pub struct Outcome {
     pub summary: Summary,
     /// The loss of every step, reduced as the recipe says.
     pub losses: Vec<f64>,
+    /// Losses and answers on the test set.
+    pub evaluation: Evaluation,
+    /// The worst mistakes on the test set, where the run has a folder to show them in.
+    pub mistakes: Vec<Mistake>,
 }
 
 /// Trains.
@@ -73,6 +82,8 @@ struct Loop<'a> {
     job: Job<'a>,
     observer: &'a mut dyn Observer,
     engine: Engine,
+    /// Programs that take histograms, where they are wanted.
+    inspection: Option<Inspection>,
     model: Model,
     rows: usize,
     validation: Vec<u32>,
@@ -84,7 +95,6 @@ struct Loop<'a> {
     losses: Vec<f32>,
     best_weights: Option<Weights>,
     saved: Instant,
-    saved_step: usize,
 }
 
 impl<'a> Loop<'a> {
@@ -105,7 +115,20 @@ impl<'a> Loop<'a> {
         let input = device_data.shape();
         let layers = layers::resolve(recipe, input, data.classes)?;
         let transform = recipe.data.scaling.transform(&data.train.images, 0..rows);
-        let mut engine = Engine::new(recipe, &layers, data.classes, transform, &device_data, job.device)?;
+        let (mut inspection, wanted) = (None, observer.wants_histograms());
+        let mut engine = Engine::with_plan(
+            recipe,
+            &layers,
+            data.classes,
+            transform,
+            &device_data,
+            job.device,
+            |network, d| {
+                let images = histograms::IMAGES.min(rows);
+                let of_images = Description { batch_size: images, rows: images, ..*d };
+                inspection = wanted.then(|| inspect::add(network, &of_images));
+            },
+        )?;
         let checkpoint = job.checkpoint.take();
         let weights = match (&checkpoint, job.initial.take()) {
             (Some(checkpoint), _) => checkpoint.weights.clone(),
@@ -113,22 +136,23 @@ impl<'a> Loop<'a> {
             (None, None) => Weights::initial(&layers, &engine.network.parameters, job.seed),
         };
         engine.set_weights(&weights)?;
+        let steps_per_epoch = rows.div_ceil(engine.batch_size());
+        let total_steps = recipe.training.length().total_steps(steps_per_epoch as u64) as usize;
         let (progress, mut losses, best_weights) = match checkpoint {
             Some(checkpoint) => {
+                checkpoint.check_place(steps_per_epoch, total_steps)?;
                 checkpoint.restore(&mut engine)?;
                 (checkpoint.progress, checkpoint.losses, checkpoint.best_weights)
             }
             None => Default::default(),
         };
         losses.truncate(losses.len() - progress.step);
-        let steps_per_epoch = rows.div_ceil(engine.batch_size());
-        let total_steps = recipe.training.length().total_steps(steps_per_epoch as u64) as usize;
         let model = Model { recipe: recipe.clone(), input, classes: data.classes, transform, weights };
-        let saved_step = progress.global_step;
         let mut this = Self {
             job,
             observer,
             engine,
+            inspection,
             model,
             rows,
             validation,
@@ -139,9 +163,9 @@ impl<'a> Loop<'a> {
             losses,
             best_weights,
             saved: Instant::now(),
-            saved_step,
         };
         this.announce()?;
+        this.start_histograms()?;
         Ok(this)
     }
 
@@ -206,11 +230,30 @@ impl<'a> Loop<'a> {
         self.progress.seconds = 0.0;
         self.progress.history.push(record.clone());
         self.judge(&record)?;
+        // Before the checkpoint: a run that is killed between the two makes these lines again.
+        self.take_histograms()?;
         if let Some(folder) = self.job.folder {
             folder.write_history(&self.progress.history)?;
             self.save()?;
         }
         self.tell(Event::Epoch(record))
+    }
+
+    /// Those of the untrained network; a run that is taken up keeps the lines of its finished epochs.
+    fn start_histograms(&mut self) -> Result<()> {
+        if let (Some(folder), true) = (self.job.folder, self.inspection.is_some()) {
+            histograms::truncate(folder, self.progress.epoch)?;
+        }
+        if self.progress.global_step == 0 { self.take_histograms() } else { Ok(()) }
+    }
+
+    fn take_histograms(&mut self) -> Result<()> {
+        let Some(inspection) = &self.inspection else { return Ok(()) };
+        let found = histograms::take(&mut self.engine, inspection, self.progress.epoch, self.job.seed)?;
+        if let Some(folder) = self.job.folder {
+            histograms::append(folder, &found)?;
+        }
+        self.observer.histograms(&found)
     }
 
     /// The order of the epoch's images.
@@ -302,24 +345,25 @@ impl<'a> Loop<'a> {
     fn reduced(&self, summed: f32, step: usize) -> f64 {
         let batch = self.engine.batch_size();
         let images = batch.min(self.rows - (step * batch).min(self.rows - 1));
-        match self.job.recipe.training.loss {
-            Reduction::Sum => f64::from(summed),
-            Reduction::Mean => f64::from(summed) / images as f64,
-        }
+        f64::from(summed) / self.job.recipe.training.loss.divisor(images, batch) as f64
     }
 
+    /// Ends training where a loss, or anything else that the network keeps, is not finite.
     fn check_finite(&mut self, losses: &[f32], before: usize) -> Result<()> {
-        let Some(position) = losses.iter().position(|loss| !loss.is_finite()) else { return Ok(()) };
-        let weights = self.engine.weights()?;
-        let bad = self
-            .engine
-            .network
-            .parameters
-            .iter()
-            .find(|place| weights.of(place).iter().any(|value| !value.is_finite()));
-        let place = bad.map_or("no weight yet; the loss itself".to_owned(), |place| {
-            format!("first in the {} of layer {}", place.name, place.layer)
-        });
+        let position = losses.iter().position(|loss| !loss.is_finite());
+        let tensor = self.engine.not_finite()?;
+        let what = match (position, tensor) {
+            (None, None) => return Ok(()),
+            (Some(position), tensor) => format!(
+                "the loss of step {} is {} (not finite: {})",
+                before + position + 1,
+                losses[position],
+                tensor.unwrap_or_else(|| "no weight yet; the loss itself".into())
+            ),
+            (None, Some(tensor)) => {
+                format!("after step {} the network is not finite: {tensor}", before + losses.len())
+            }
+        };
         let kept = match self.job.folder {
             Some(folder) if folder.path().join(CHECKPOINT).exists() => {
                 format!(" The last finite checkpoint is kept in {}.", folder.path().display())
@@ -327,10 +371,8 @@ impl<'a> Loop<'a> {
             _ => String::new(),
         };
         bail!(Error::Diverged(format!(
-            "the loss of step {} is {} (not finite: {place}); lower --learning-rate (it is {}), clip gradients with --set \
-             training.clip_norm=1, or scale the pixels (--set data.scaling=\"unit\").{kept}",
-            before + position + 1,
-            losses[position],
+            "{what}; lower --learning-rate (it is {}), clip gradients with --set training.clip_norm=1, or scale the pixels \
+             (--set data.scaling=\"unit\").{kept}",
             self.job.recipe.optimizer.learning_rate()
         )))
     }
@@ -378,8 +420,10 @@ impl<'a> Loop<'a> {
     }
 
     fn checkpoint_is_due(&self) -> bool {
-        let steps = self.progress.global_step - self.saved_step;
-        let by_steps = self.job.checkpoint_steps > 0 && steps >= self.job.checkpoint_steps;
+        // Counted within the epoch, at whose end there is one as well: so none is more than this many steps after another,
+        // wherever the run was taken up.
+        let every = self.job.checkpoint_steps;
+        let by_steps = every > 0 && self.progress.step.is_multiple_of(every);
         self.job.folder.is_some()
             && (by_steps || self.saved.elapsed().as_secs_f64() >= self.job.checkpoint_seconds)
     }
@@ -390,10 +434,11 @@ impl<'a> Loop<'a> {
         let checkpoint = Checkpoint::take(&mut self.engine, &self.progress, &self.losses, best)?;
         let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
         // A state that is not finite is no place to go on from; the epoch's end will report it.
-        if finite(&checkpoint.weights.parameters) && finite(&checkpoint.losses) {
+        let weights = [&checkpoint.weights.parameters, &checkpoint.weights.statistics, &checkpoint.losses];
+        if weights.into_iter().chain(&checkpoint.moments).all(|values| finite(values)) {
             folder.write(CHECKPOINT, &checkpoint.to_bytes()?)?;
         }
-        (self.saved, self.saved_step) = (Instant::now(), self.progress.global_step);
+        self.saved = Instant::now();
         Ok(())
     }
 
@@ -427,12 +472,15 @@ impl<'a> Loop<'a> {
         let losses: Vec<f64> = (self.losses.iter().enumerate())
             .map(|(step, &loss)| self.reduced(loss, step % self.steps_per_epoch))
             .collect();
+        let mut mistakes = Vec::new();
         if let Some(folder) = self.job.folder {
             folder.write_steps(losses.iter().copied())?;
             folder.write(MODEL, &self.model.to_bytes()?)?;
+            let (test, classes) = (&self.job.data.test, self.job.data.classes);
+            mistakes = mistakes::worst(&mut self.engine, &evaluation, &self.test, &test.labels, classes)?;
         }
         self.tell(Event::Result(summary.clone()))?;
-        Ok(Outcome { model: self.model, history, summary, losses })
+        Ok(Outcome { model: self.model, history, summary, losses, evaluation, mistakes })
     }
 }
 

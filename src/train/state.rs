@@ -2,9 +2,9 @@
 
 use super::engine::{Engine, Weights};
 use super::event::EpochRecord;
-use super::tensors::{self, Tensor};
-use crate::error::Error;
-use anyhow::{Result, bail};
+use super::tensors::{self, Tensor, Tensors};
+use crate::error::{Error, reason};
+use anyhow::{Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -110,6 +110,24 @@ impl Checkpoint {
         engine.set_step_results(&self.losses[self.losses.len() - self.progress.step..], &self.hits)
     }
 
+    /// Whether it can be of a run with so many steps.
+    ///
+    /// # Errors
+    /// [`Error::BadFile`] when it cannot.
+    pub fn check_place(&self, steps_per_epoch: usize, total_steps: usize) -> Result<()> {
+        let Progress { epoch, step, global_step, .. } = self.progress;
+        // The last epoch of a recipe that counts steps may be a part of one.
+        let expected = epoch.saturating_mul(steps_per_epoch).saturating_add(step).min(total_steps);
+        if step >= steps_per_epoch || global_step != expected {
+            bail!(Error::BadFile(format!(
+                "the checkpoint stands at step {step} of epoch {}, {global_step} steps in all, and the run has {total_steps} \
+                 steps, {steps_per_epoch} an epoch; was a file exchanged?",
+                epoch.saturating_add(1)
+            )));
+        }
+        Ok(())
+    }
+
     /// The bytes of the file.
     ///
     /// # Errors
@@ -142,12 +160,22 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::BadFile`] when it is not one.
     pub fn load(path: &Path) -> Result<Self> {
-        let (metadata, tensors) = tensors::read::<Metadata>(path)?;
-        Self::rebuild(metadata, tensors)
-            .map_err(|error| Error::BadFile(format!("{}: {error:#}", path.display())).into())
+        Self::parse(&path.display().to_string(), &tensors::read_file(path)?)
     }
 
-    fn rebuild(metadata: Metadata, tensors: Vec<Tensor>) -> Result<Self> {
+    /// [`Checkpoint::load`] from memory; `name` begins every message.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`].
+    pub fn parse(name: &str, bytes: &[u8]) -> Result<Self> {
+        let (metadata, tensors) = tensors::parse::<Metadata>(name, bytes)?;
+        Self::rebuild(metadata, tensors).map_err(|error| {
+            let advice = "bring the run's own file back, or remove it to train the run from its beginning";
+            Error::BadFile(format!("{name}: {}; {advice}", reason(&error))).into()
+        })
+    }
+
+    fn rebuild(metadata: Metadata, mut tensors: Tensors) -> Result<Self> {
         if metadata.format != FORMAT {
             bail!(
                 "the checkpoint has format {}, expected {FORMAT}; use version {}",
@@ -155,13 +183,14 @@ impl Checkpoint {
                 metadata.version
             );
         }
-        let find = |name: &str| tensors.iter().find(|t| t.name == name).map(|t| t.values.clone());
-        let need = |name: &str| find(name).ok_or_else(|| anyhow::anyhow!("the tensor {name} is missing"));
+        let mut find = |name: &str| tensors.remove(name).map(|tensor| tensor.values);
+        let missing = |name: &str| anyhow!("the tensor {name} is missing");
         let best_weights = match (find("best.parameters"), find("best.statistics")) {
             (Some(parameters), Some(statistics)) => Some(Weights { parameters, statistics }),
             _ => None,
         };
         let moments: Vec<Vec<f32>> = (0..).map_while(|i| find(&format!("moment.{i}"))).collect();
+        let mut need = |name: &str| find(name).ok_or_else(|| missing(name));
         let checkpoint = Self {
             progress: metadata.progress,
             weights: Weights { parameters: need("parameters")?, statistics: need("statistics")? },
@@ -170,16 +199,33 @@ impl Checkpoint {
             moments,
             best_weights,
         };
-        let Progress { step, global_step, .. } = checkpoint.progress;
-        let whole = checkpoint.moments.iter().all(|m| m.len() == checkpoint.weights.parameters.len());
-        if checkpoint.losses.len() != global_step
-            || checkpoint.hits.len() != step
-            || step > global_step
-            || !whole
-        {
-            bail!("the checkpoint's tensors do not fit together; was the file changed?");
-        }
+        checkpoint.check()?;
         Ok(checkpoint)
+    }
+
+    /// Whether the parts belong together.
+    fn check(&self) -> Result<()> {
+        let Progress { epoch, step, global_step, ref history, .. } = self.progress;
+        let same = |other: &Weights| {
+            other.parameters.len() == self.weights.parameters.len()
+                && other.statistics.len() == self.weights.statistics.len()
+        };
+        let whole = self.moments.iter().all(|m| m.len() == self.weights.parameters.len())
+            && self.best_weights.as_ref().is_none_or(same);
+        let counted = self.losses.len() == global_step
+            && self.hits.len() == step
+            && step <= global_step
+            && history.len() == epoch
+            && history.iter().enumerate().all(|(i, record)| record.epoch == i + 1)
+            && self.progress.best.is_none_or(|best| (1..=epoch).contains(&best.epoch));
+        let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+        if !finite(&self.weights.parameters) || !finite(&self.losses) {
+            bail!("it holds numbers that are not finite");
+        }
+        if !whole || !counted {
+            bail!("its parts do not fit together: was the file changed?");
+        }
+        Ok(())
     }
 }
 

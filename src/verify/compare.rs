@@ -19,11 +19,25 @@ pub struct Difference {
     pub allowed: f64,
 }
 
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { index, found, expected, allowed } = self;
+        write!(
+            f,
+            "number {index} is {found}, the reference has {expected} and allows an error of {allowed:.2e}"
+        )
+    }
+}
+
 /// What a comparison found.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Comparison {
     /// The largest error as a share of what is allowed.
     pub worst: f64,
+    /// That error.
+    pub error: f64,
+    /// What is allowed there.
+    pub allowed: f64,
     /// The first number that is off, if any.
     pub first: Option<Difference>,
     /// How many are off.
@@ -36,7 +50,7 @@ pub struct Comparison {
 /// When the lengths differ, which is a mistake of the caller.
 pub fn numbers(found: &[f32], expected: &[Tracked]) -> Comparison {
     assert_eq!(found.len(), expected.len(), "comparing buffers of different lengths");
-    let mut comparison = Comparison { worst: 0.0, first: None, wrong: 0 };
+    let mut comparison = Comparison::default();
     for (index, (&found, expected)) in found.iter().zip(expected).enumerate() {
         let found = f64::from(found);
         // Devices may flush subnormal numbers to zero.
@@ -49,7 +63,7 @@ pub fn numbers(found: &[f32], expected: &[Tracked]) -> Comparison {
             comparison.first.get_or_insert(Difference { index, found, expected: expected.value, allowed });
         }
         if !(share <= comparison.worst) {
-            comparison.worst = share;
+            (comparison.worst, comparison.error, comparison.allowed) = (share, error, allowed);
         }
     }
     comparison
@@ -61,12 +75,13 @@ pub fn numbers(found: &[f32], expected: &[Tracked]) -> Comparison {
 /// When the lengths differ, which is a mistake of the caller.
 pub fn words(found: &[u32], expected: &[u32]) -> Comparison {
     assert_eq!(found.len(), expected.len(), "comparing buffers of different lengths");
-    let mut comparison = Comparison { worst: 0.0, first: None, wrong: 0 };
+    let mut comparison = Comparison::default();
     for (index, (&found, &expected)) in found.iter().zip(expected).enumerate() {
         if found != expected {
             comparison.wrong += 1;
             comparison.worst = f64::INFINITY;
             let (found, expected) = (f64::from(found), f64::from(expected));
+            comparison.error = comparison.error.max((found - expected).abs());
             comparison.first.get_or_insert(Difference { index, found, expected, allowed: 0.0 });
         }
     }

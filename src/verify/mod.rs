@@ -3,4 +3,5 @@
 pub mod compare;
 pub mod ops;
 pub mod reference;
+pub mod self_test;
 pub mod steps;

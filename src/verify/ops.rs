@@ -24,22 +24,27 @@ pub fn plan(only: Option<&str>) -> (Plan, Vec<PlacedCase>) {
     let mut placed = Vec::new();
     for &op in ops::ALL.iter().filter(|op| only.is_none_or(|name| name == op.name())) {
         for case in op.cases() {
-            let program = plan.program(format!("{}: {}", op.name(), case.name));
-            let buffers: Vec<BufferId> = contents(&case)
-                .iter()
-                .zip(op.bindings())
-                .map(|(words, binding)| plan.buffer(binding.name, words.len(), Lifetime::Run))
-                .collect();
-            plan.programs[program.0].calls.push(Call {
-                op,
-                params: case.params.clone(),
-                buffers: buffers.clone(),
-                place: case.name.clone(),
-            });
-            placed.push(PlacedCase { op, case, program, buffers });
+            placed.push(place(&mut plan, op, case));
         }
     }
     (plan, placed)
+}
+
+/// Adds a program for one case.
+pub fn place(plan: &mut Plan, op: &'static dyn Op, case: Case<Vec<u32>>) -> PlacedCase {
+    let program = plan.program(format!("{}: {}", op.name(), case.name));
+    let buffers: Vec<BufferId> = contents(&case)
+        .iter()
+        .zip(op.bindings())
+        .map(|(words, binding)| plan.buffer(binding.name, words.len(), Lifetime::Run))
+        .collect();
+    plan.programs[program.0].calls.push(Call {
+        op,
+        params: case.params.clone(),
+        buffers: buffers.clone(),
+        place: case.name.clone(),
+    });
+    PlacedCase { op, case, program, buffers }
 }
 
 fn contents(case: &Case<Vec<u32>>) -> Vec<Vec<u32>> {
@@ -55,31 +60,52 @@ pub struct CaseReport {
     pub case: String,
     /// The largest error as a share of what is allowed.
     pub worst: f64,
+    /// That error.
+    pub error: f64,
+    /// What is allowed there.
+    pub allowed: f64,
     /// The first wrong number and the buffer it is in.
     pub wrong: Option<(&'static str, Difference)>,
 }
 
-/// Runs a case on the backend that was made for [`plan`], and compares every buffer afterwards: outputs with the
+/// Runs a case on a backend that was made for the plan that it is in, and compares every buffer afterwards: outputs with the
 /// reference, and what must not change with what it was.
 ///
 /// # Errors
 /// When the backend fails.
 pub fn check(backend: &mut dyn Backend, placed: &PlacedCase) -> Result<CaseReport> {
+    let reports = check_each(&mut [backend], placed)?;
+    reports.into_iter().next().ok_or_else(|| anyhow::anyhow!("no backend, no report"))
+}
+
+/// The same on several backends, one report each.
+///
+/// # Errors
+/// When a backend fails.
+pub fn check_each(backends: &mut [&mut dyn Backend], placed: &PlacedCase) -> Result<Vec<CaseReport>> {
     let before = contents(&placed.case);
-    for (id, words) in placed.buffers.iter().zip(&before) {
+    let expected = reference(placed.op, &placed.case.params, &before);
+    backends.iter_mut().map(|backend| check_one(*backend, placed, &before, &expected)).collect()
+}
+
+fn check_one(
+    backend: &mut dyn Backend,
+    placed: &PlacedCase,
+    before: &[Vec<u32>],
+    expected: &[Expected],
+) -> Result<CaseReport> {
+    for (id, words) in placed.buffers.iter().zip(before) {
         backend.write(*id, 0, words)?;
     }
     backend.run(placed.program, 1)?;
-    let expected = reference(placed.op, &placed.case.params, &before);
-    let mut report =
-        CaseReport { op: placed.op.name(), case: placed.case.name.clone(), worst: 0.0, wrong: None };
+    let (op, case) = (placed.op.name(), placed.case.name.clone());
+    let mut report = CaseReport { op, case, worst: 0.0, error: 0.0, allowed: 0.0, wrong: None };
     for (i, binding) in placed.op.bindings().iter().enumerate() {
         let mut found = vec![0; before[i].len()];
         backend.read(placed.buffers[i], 0, &mut found)?;
         let comparison = match &expected[i] {
             _ if binding.access == Access::Read => compare::words(&found, &before[i]),
-            Expected::Numbers(expected) => compare::numbers(bytemuck::cast_slice(&found), expected),
-            Expected::Words(expected) => compare::words(&found, expected),
+            expected => expected.compare(&found),
         };
         report.add(binding.name, comparison);
     }
@@ -89,7 +115,7 @@ pub fn check(backend: &mut dyn Backend, placed: &PlacedCase) -> Result<CaseRepor
 impl CaseReport {
     fn add(&mut self, buffer: &'static str, comparison: Comparison) {
         if !(comparison.worst <= self.worst) {
-            self.worst = comparison.worst;
+            (self.worst, self.error, self.allowed) = (comparison.worst, comparison.error, comparison.allowed);
         }
         if self.wrong.is_none() {
             self.wrong = comparison.first.map(|difference| (buffer, difference));
@@ -103,6 +129,16 @@ pub enum Expected {
     Numbers(Vec<Tracked>),
     /// Words, exactly.
     Words(Vec<u32>),
+}
+
+impl Expected {
+    /// Compares what a device has.
+    pub fn compare(&self, found: &[u32]) -> Comparison {
+        match self {
+            Self::Numbers(expected) => compare::numbers(bytemuck::cast_slice(found), expected),
+            Self::Words(expected) => compare::words(found, expected),
+        }
+    }
 }
 
 /// Runs the reference of an op in f64 with error bounds, on buffers given as words.

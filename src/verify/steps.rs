@@ -1,6 +1,6 @@
 //! Whole training steps in which every call runs on the device and in the f64 reference, from the same inputs.
 
-use super::compare::{self, Difference};
+use super::compare::{Comparison, Difference};
 use super::ops::{Expected, reference};
 use crate::backend::Backend;
 use crate::backend::device::Device;
@@ -12,6 +12,8 @@ use anyhow::Result;
 /// The training step of a network, one program for each call, so that it can be stopped between any two.
 pub struct Stepper {
     backend: Box<dyn Backend>,
+    /// Runs every call too, from the same inputs, where the device is not the CPU already.
+    cpu: Option<Box<dyn Backend>>,
     calls: Vec<(Call, ProgramId)>,
     plan: Plan,
 }
@@ -19,6 +21,8 @@ pub struct Stepper {
 /// A call whose outputs are not the reference's.
 #[derive(Clone, Debug)]
 pub struct WrongCall {
+    /// `cpu`, `vulkan`, ...: the backend that is wrong.
+    pub backend: String,
     /// From 1.
     pub step: usize,
     /// Its number within the step.
@@ -35,6 +39,15 @@ pub struct WrongCall {
     pub wrong: usize,
     /// The first of them.
     pub first: Difference,
+}
+
+/// The largest errors of a call.
+#[derive(Clone, Debug)]
+pub struct CallReport {
+    /// Of the device.
+    pub device: Comparison,
+    /// Of the CPU backend beside it.
+    pub cpu: Option<Comparison>,
 }
 
 impl Stepper {
@@ -54,7 +67,12 @@ impl Stepper {
             calls.push((call.clone(), program));
         }
         let backend = device.open(&plan)?;
-        Ok(Self { backend, calls, plan })
+        let beside = Device::Cpu { threads: 2 };
+        let cpu = match device {
+            Device::Cpu { .. } => None,
+            Device::Gpu { .. } => Some(beside.open(&plan)?),
+        };
+        Ok(Self { backend, cpu, calls, plan })
     }
 
     /// The backend, to be fed.
@@ -63,41 +81,48 @@ impl Stepper {
     }
 
     /// Runs step number `step` (from 1, for the report) and compares every call with the reference. `seen` is told of each
-    /// call and the largest error in it, as a share of what is allowed; the first wrong call ends the step.
+    /// call and the largest errors in it; the first wrong call ends the step.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn step(&mut self, step: usize, mut seen: impl FnMut(&Call, f64)) -> Result<Option<WrongCall>> {
+    pub fn step(
+        &mut self,
+        step: usize,
+        mut seen: impl FnMut(&Call, &CallReport),
+    ) -> Result<Option<WrongCall>> {
         for index in 0..self.calls.len() {
             let (call, program) = self.calls[index].clone();
             let before = call.buffers.iter().map(|&id| self.read(id)).collect::<Result<Vec<_>>>()?;
             let expected = reference(call.op, &call.params, &before);
+            let wrong = |backend: &dyn Backend, buffer, comparison: &Comparison| {
+                let first = comparison.first.clone()?;
+                Some(WrongCall {
+                    backend: backend.device().backend.clone(),
+                    step,
+                    call: index,
+                    place: call.place.clone(),
+                    op: call.op.name(),
+                    params: describe(&call),
+                    buffer,
+                    wrong: comparison.wrong,
+                    first,
+                })
+            };
             self.backend.run(program, 1)?;
-            let mut worst = 0.0;
-            for ((binding, &id), expected) in call.op.bindings().iter().zip(&call.buffers).zip(&expected) {
-                if binding.access == Access::Read {
-                    continue;
-                }
-                let found = self.read(id)?;
-                let comparison = match expected {
-                    Expected::Numbers(expected) => compare::numbers(bytemuck::cast_slice(&found), expected),
-                    Expected::Words(expected) => compare::words(&found, expected),
-                };
-                if let Some(first) = comparison.first {
-                    return Ok(Some(WrongCall {
-                        step,
-                        call: index,
-                        place: call.place.clone(),
-                        op: call.op.name(),
-                        params: describe(&call),
-                        buffer: binding.name,
-                        wrong: comparison.wrong,
-                        first,
-                    }));
-                }
-                worst = f64::max(worst, comparison.worst);
+            let (buffer, device) = compare_outputs(self.backend.as_mut(), &call, &expected)?;
+            let mut found = wrong(self.backend.as_ref(), buffer, &device);
+            let mut report = CallReport { device, cpu: None };
+            if let Some(cpu) = &mut self.cpu {
+                call.buffers.iter().zip(&before).try_for_each(|(&id, words)| cpu.write(id, 0, words))?;
+                cpu.run(program, 1)?;
+                let (buffer, comparison) = compare_outputs(cpu.as_mut(), &call, &expected)?;
+                found = found.or_else(|| wrong(cpu.as_ref(), buffer, &comparison));
+                report.cpu = Some(comparison);
             }
-            seen(&call, worst);
+            seen(&call, &report);
+            if found.is_some() {
+                return Ok(found);
+            }
         }
         Ok(None)
     }
@@ -107,6 +132,34 @@ impl Stepper {
         self.backend.read(id, 0, &mut words)?;
         Ok(words)
     }
+}
+
+/// The largest error in the outputs of a call, or the first output that is wrong, and its name.
+fn compare_outputs(
+    backend: &mut dyn Backend,
+    call: &Call,
+    expected: &[Expected],
+) -> Result<(&'static str, Comparison)> {
+    let mut worst = ("", Comparison::default());
+    for ((binding, &id), expected) in call.op.bindings().iter().zip(&call.buffers).zip(expected) {
+        if binding.access == Access::Read {
+            continue;
+        }
+        let words = match expected {
+            Expected::Numbers(numbers) => numbers.len(),
+            Expected::Words(words) => words.len(),
+        };
+        let mut found = vec![0; words];
+        backend.read(id, 0, &mut found)?;
+        let comparison = expected.compare(&found);
+        if comparison.first.is_some() {
+            return Ok((binding.name, comparison));
+        }
+        if comparison.worst >= worst.1.worst {
+            worst = (binding.name, comparison);
+        }
+    }
+    Ok(worst)
 }
 
 /// The parameters of a call by name.

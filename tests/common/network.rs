@@ -9,7 +9,7 @@ use gpu_mnist::plan::emit::ParameterPlace;
 use gpu_mnist::plan::network::{Description, Feed, Network, Target, build};
 use gpu_mnist::plan::optimizer::corrected_rate;
 use gpu_mnist::plan::{BufferId, Plan, ProgramId};
-use gpu_mnist::recipe::{Recipe, Reduction};
+use gpu_mnist::recipe::Recipe;
 use gpu_mnist::rng::{Purpose, Stream};
 use gpu_mnist::verify::reference::ReferenceBackend;
 
@@ -89,6 +89,7 @@ pub(crate) fn plan_of(recipe: &Recipe, batch_size: usize, target: Target, fuse_u
         images: 70_000,
         rows: 70_000,
         transform: recipe.data.scaling.transform(&blank, 0..1),
+        augment: &recipe.augment,
         loss: recipe.training.loss,
         optimizer: &recipe.optimizer,
         clip_norm: recipe.training.clip_norm,
@@ -130,6 +131,7 @@ impl Net {
             images: images.count,
             rows: images.count,
             transform: recipe.data.scaling.transform(&images, 0..images.count),
+            augment: &recipe.augment,
             loss: recipe.training.loss,
             optimizer: &recipe.optimizer,
             clip_norm: recipe.training.clip_norm,
@@ -200,7 +202,7 @@ impl Net {
     pub(crate) fn loss(&self, machine: &mut dyn Machine, step: usize) -> f64 {
         let rows = self.batch().min(self.images.count - step * self.batch());
         let sum = machine.read(self.network.train_feed.losses)[step];
-        if self.recipe.training.loss == Reduction::Mean { sum / rows as f64 } else { sum }
+        sum / self.recipe.training.loss.divisor(rows, self.batch()) as f64
     }
 
     /// The logits of the first batch in evaluation, image by image.

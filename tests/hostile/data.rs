@@ -240,14 +240,14 @@ fn pipes_and_devices_are_refused_without_being_opened() -> anyhow::Result<()> {
 
 /// A change to a file: at a place, as a share of its length.
 #[derive(Clone, Debug)]
-enum Change {
+pub(crate) enum Change {
     Set(f64, u8),
     Cut(f64),
     Insert(f64, Vec<u8>),
     Remove(f64, usize),
 }
 
-fn changes() -> impl Strategy<Value = Vec<Change>> {
+pub(crate) fn changes() -> impl Strategy<Value = Vec<Change>> {
     let place = || 0.0..1.0_f64;
     let one = prop_oneof![
         6 => (place(), any::<u8>()).prop_map(|(at, byte)| Change::Set(at, byte)),
@@ -258,7 +258,7 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
     prop::collection::vec(one, 1..5)
 }
 
-fn changed(bytes: &[u8], changes: &[Change]) -> Vec<u8> {
+pub(crate) fn changed(bytes: &[u8], changes: &[Change]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for change in changes {
         let place = |at: &f64| (at * bytes.len() as f64) as usize;

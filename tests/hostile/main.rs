@@ -3,4 +3,7 @@
 
 mod bombs;
 mod data;
+mod files;
+mod make;
 mod pack;
+mod parsers;

@@ -160,7 +160,11 @@ pub(crate) fn good_members() -> Vec<Member> {
 
 /// The good archive with one member's array replaced.
 pub(crate) fn npz_with(name: &str, array: &[u8]) -> Vec<u8> {
-    let mut members = good_members();
+    npz_from(good_members(), name, array)
+}
+
+/// An archive of these members with one of their arrays replaced.
+pub(crate) fn npz_from(mut members: Vec<Member>, name: &str, array: &[u8]) -> Vec<u8> {
     for member in &mut members {
         if member.name == name {
             *member = Member::stored(name, array);

@@ -65,14 +65,15 @@ fn json_has_a_line_for_each_digit() -> Result<()> {
 }
 
 #[test]
-fn people_see_the_digit_and_every_stage() -> Result<()> {
+fn people_see_the_answer_and_every_stage() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let [seven, _, both] = &photos(folder.path())?;
     let stages = folder.path().join("stages");
     let output = predict(&[seven, "--explain", &stages.display().to_string()]);
     let shown = text(&output.stdout);
     assert!(shown.starts_with(&format!("{seven}: 7 (")), "{shown}");
-    assert!(shown.contains('█') && !shown.contains('\x1b') && shown.lines().count() == 15, "{shown}");
+    // Digits are drawn in terminals alone.
+    assert!(!shown.contains('\x1b') && shown.lines().count() == 1, "{shown}");
     let mut names: Vec<String> = std::fs::read_dir(&stages)?
         .map(|entry| Ok(text(entry?.file_name().as_encoded_bytes())))
         .collect::<Result<_>>()?;
@@ -97,9 +98,10 @@ fn what_cannot_be_read_has_exit_code_4_and_the_rest_is_read() -> Result<()> {
     let message = text(&output.stderr);
     assert_eq!(output.status.code(), Some(4), "{message}");
     assert!(text(&output.stdout).contains("\"digit\":7"), "{}", text(&output.stdout));
-    for part in
-        [format!("{notes}: a text file, expected PNG"), format!("{blank}: no digit: the picture is blank")]
-    {
+    for part in [
+        format!("{notes}: not a picture that can be read (a text file), expected PNG"),
+        format!("{blank}: no digit: the picture is blank"),
+    ] {
         assert!(message.contains(&part), "{message}");
     }
     assert_eq!(predict(&[]).status.code(), Some(2));

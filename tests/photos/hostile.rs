@@ -122,9 +122,9 @@ fn good_files() -> Vec<(&'static str, Vec<u8>)> {
 fn what_is_no_picture_is_refused() {
     assert!(refused("nothing", b"").contains("expected PNG, JPEG, WebP or BMP"));
     let text = refused("text", b"not a picture at all, but long enough to look for a signature in it");
-    assert!(text.starts_with("a text file"), "{text}");
+    assert!(text.contains("(a text file)"), "{text}");
     let heic = refused("a HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic");
-    assert!(heic.starts_with("a HEIC photo, expected PNG"), "{heic}");
+    assert!(heic.contains("(a HEIC photo), expected PNG"), "{heic}");
     refused("a signature alone", b"\x89PNG\r\n\x1a\n");
     refused("a GIF", b"GIF89a\x01\0\x01\0\0\0\0;");
 }

@@ -43,6 +43,19 @@ fn difference(a: &[u8], b: &[u8]) -> f64 {
     f64::from(sum) / ink.count().max(1) as f64
 }
 
+/// The same where `b` may lie a pixel beside `a`: digits are placed by whole pixels, and where the centre of mass is on the
+/// border between two, a hair decides.
+fn difference_but_for_a_pixel(a: &[u8], b: &[u8]) -> f64 {
+    let moved = |dx: i32, dy: i32| -> Vec<u8> {
+        let at = |x: i32, y: i32| {
+            if (0..28).contains(&x) && (0..28).contains(&y) { b[(y * 28 + x) as usize] } else { 0 }
+        };
+        (0..784).map(|i| at(i % 28 + dx, i / 28 + dy)).collect()
+    };
+    let moves = (-1..=1).flat_map(|dx| (-1..=1).map(move |dy| (dx, dy)));
+    moves.map(|(dx, dy)| difference(a, &moved(dx, dy))).fold(f64::INFINITY, f64::min)
+}
+
 /// A clean drawing of test digit `row`, black on white.
 fn drawing(data: &DataSet, row: usize, side: usize, centre: (f64, f64), scale: f64) -> GrayImage {
     let mut scene = Scene::with_digit(row as u64, data.test.images.rows(row..row + 1));
@@ -145,7 +158,7 @@ fn size_does_not_matter() -> Result<()> {
         let mut all = vec![reference.clone()];
         for scale in [4.0, 7.0, 17.0, 25.0] {
             let pixels = one(&gray(&drawing(&data, row, 800, middle, scale))?)?.pixels;
-            let difference = difference(&reference, &pixels);
+            let difference = difference_but_for_a_pixel(&reference, &pixels);
             assert!(difference < 16.0, "{row} at {scale}: {difference}");
             all.push(pixels);
         }

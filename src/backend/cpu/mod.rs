@@ -31,7 +31,10 @@ impl Cpu {
         let schedules = plan
             .programs
             .iter()
-            .map(|program| Arc::new(Schedule::new(program, plan, &slots, &mut memory, threads)))
+            .map(|program| {
+                let threads = schedule::useful_threads(threads, program);
+                Arc::new(Schedule::new(program, plan, &slots, &mut memory, threads))
+            })
             .collect();
         Self {
             device: Self::describe(threads),
@@ -72,13 +75,16 @@ impl Backend for Cpu {
 
     fn run(&mut self, program: ProgramId, times: usize) -> Result<()> {
         let schedule = Arc::clone(&self.schedules[program.0]);
-        self.pool.run(Arc::new(move |thread| {
-            for _ in 0..times {
-                for segment in &schedule.segments {
-                    segment.run(thread);
+        self.pool.run(
+            schedule.threads,
+            Arc::new(move |thread| {
+                for _ in 0..times {
+                    for segment in &schedule.segments {
+                        segment.run(thread);
+                    }
                 }
-            }
-        }))
+            }),
+        )
     }
 
     fn wait(&mut self) -> Result<()> {

@@ -44,6 +44,8 @@ struct Shared {
 struct Jobs {
     number: usize,
     job: Option<Job>,
+    /// Threads that take part in it.
+    threads: usize,
     stop: bool,
 }
 
@@ -92,21 +94,23 @@ impl Pool {
         let shared = Arc::new(Shared::default());
         let spawn = |index: usize| {
             let shared = Arc::clone(&shared);
-            std::thread::spawn(move || serve(&shared, index, count))
+            std::thread::spawn(move || serve(&shared, index))
         };
         Self { threads: (1..count).map(spawn).collect(), shared: Arc::clone(&shared) }
     }
 
-    /// Runs a job on all threads and returns when all are done.
-    pub(super) fn run(&mut self, job: Job) -> Result<()> {
-        let count = self.threads.len() + 1;
-        {
+    /// Runs a job on the first `threads` threads and returns when all of them are done.
+    pub(super) fn run(&mut self, threads: usize, job: Job) -> Result<()> {
+        let threads = threads.clamp(1, self.threads.len() + 1);
+        if threads > 1 {
             let mut jobs = self.shared.jobs.lock().unwrap_or_else(PoisonError::into_inner);
             jobs.number += 1;
             jobs.job = Some(Arc::clone(&job));
+            jobs.threads = threads;
+            drop(jobs);
+            self.shared.new_job.notify_all();
         }
-        self.shared.new_job.notify_all();
-        self.shared.work(&job, 0, count);
+        self.shared.work(&job, 0, threads);
         if self.shared.failed.load(Ordering::Acquire) {
             bail!("a thread of the CPU backend failed; this is a bug, please report it with the recipe");
         }
@@ -114,10 +118,10 @@ impl Pool {
     }
 }
 
-fn serve(shared: &Shared, index: usize, count: usize) {
+fn serve(shared: &Shared, index: usize) {
     let mut seen = 0;
     loop {
-        let job = {
+        let (job, threads) = {
             let mut jobs = shared.jobs.lock().unwrap_or_else(PoisonError::into_inner);
             while jobs.number == seen && !jobs.stop {
                 jobs = shared.new_job.wait(jobs).unwrap_or_else(PoisonError::into_inner);
@@ -126,10 +130,12 @@ fn serve(shared: &Shared, index: usize, count: usize) {
                 return;
             }
             seen = jobs.number;
-            jobs.job.clone()
+            (jobs.job.clone(), jobs.threads)
         };
-        if let Some(job) = job {
-            shared.work(&job, index, count);
+        if let Some(job) = job
+            && index < threads
+        {
+            shared.work(&job, index, threads);
         }
     }
 }
@@ -155,14 +161,17 @@ mod tests {
         for _ in 0..50 {
             let sum = Arc::new(AtomicUsize::new(0));
             let seen = Arc::clone(&sum);
-            pool.run(Arc::new(move |thread| {
-                for round in 1..=20 {
-                    seen.fetch_add(1, Ordering::Relaxed);
-                    thread.barrier();
-                    assert_eq!(seen.load(Ordering::Relaxed), 3 * round);
-                    thread.barrier();
-                }
-            }))
+            pool.run(
+                3,
+                Arc::new(move |thread| {
+                    for round in 1..=20 {
+                        seen.fetch_add(1, Ordering::Relaxed);
+                        thread.barrier();
+                        assert_eq!(seen.load(Ordering::Relaxed), 3 * round);
+                        thread.barrier();
+                    }
+                }),
+            )
             .unwrap();
             assert_eq!(sum.load(Ordering::Relaxed), 60);
         }
@@ -171,10 +180,13 @@ mod tests {
     #[test]
     fn a_failing_thread_is_an_error_and_not_a_hang() {
         let mut pool = Pool::new(2);
-        let result = pool.run(Arc::new(|thread| {
-            assert_eq!(thread.index, 0, "planted");
-            thread.barrier();
-        }));
+        let result = pool.run(
+            2,
+            Arc::new(|thread| {
+                assert_eq!(thread.index, 0, "planted");
+                thread.barrier();
+            }),
+        );
         assert!(result.is_err());
     }
 }

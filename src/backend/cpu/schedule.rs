@@ -8,6 +8,9 @@ use crate::ops::share::{CpuArgs, Part, Region, SharedBuffer, Split};
 use crate::ops::{Access, Element, Op, Slot};
 use crate::plan::{Call, Plan, Program, Slots};
 
+/// Floating-point operations of a program for which one more thread pays (benches/README.md).
+const WORTH_A_THREAD: u64 = 2_000_000;
+
 /// A call with its memory.
 pub(super) struct BoundCall {
     op: &'static dyn Op,
@@ -40,6 +43,8 @@ type BoundCallRef = std::sync::Arc<BoundCall>;
 
 /// The segments of a program.
 pub(super) struct Schedule {
+    /// Threads that it is made for.
+    pub(super) threads: usize,
     pub(super) segments: Vec<Segment>,
 }
 
@@ -87,8 +92,14 @@ impl Schedule {
         }
         // The program may run once more.
         segments.push(Segment::Barrier);
-        Self { segments }
+        Self { threads, segments }
     }
+}
+
+/// As many of `threads` as have enough to do: waiting for each other costs more than a small step takes.
+pub(super) fn useful_threads(threads: usize, program: &Program) -> usize {
+    let flops: u64 = program.calls.iter().map(|call| call.op.cost(&call.params).flops).sum();
+    threads.min(usize::try_from(flops / WORTH_A_THREAD).unwrap_or(usize::MAX)).max(1)
 }
 
 /// What a call does with words of a slot.
@@ -175,8 +186,18 @@ mod tests {
         let size = FEATURES * FEATURES + FEATURES;
         for (weight, from, to) in [(0, x, y), (size, y, z)] {
             let (bias, activation) = (weight + FEATURES * FEATURES, Activation::Relu as u32);
-            let params = dense::Params { blocks, inputs, units, weight, bias, activation };
-            plan.call(program, "", &Dense, &params, &[from, parameters, to]);
+            let (dropout_layer, dropout_rate) = (0, 0.0);
+            let params = dense::Params {
+                blocks,
+                inputs,
+                units,
+                weight,
+                bias,
+                activation,
+                dropout_layer,
+                dropout_rate,
+            };
+            plan.call(program, "", &Dense, &params, &[from, parameters, control, to]);
         }
         for (weight, from, gradient) in [(size, y, z_grad), (0, x, y_grad)] {
             let (bias, momentum, nesterov) = (weight + FEATURES * FEATURES, 0.0, 0);

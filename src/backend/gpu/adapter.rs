@@ -1,5 +1,6 @@
 //! Finding adapters, choosing one, and opening it.
 
+use super::rehearsal::Faults;
 use crate::backend::DeviceInfo;
 use crate::error::Error;
 use crate::ops::DeviceClass;
@@ -42,6 +43,25 @@ impl Api {
             Self::Gl => "OpenGL",
         }
     }
+
+    /// How to come by one.
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Metal if !cfg!(target_vendor = "apple") => {
+                "Metal is there on Apple's systems only: use --backend gpu, which takes what this one has"
+            }
+            Self::Dx12 if !cfg!(windows) => {
+                "Direct3D 12 is there on Windows only: use --backend gpu, which takes what this system has"
+            }
+            Self::Vulkan | Self::Gl if cfg!(target_vendor = "apple") => {
+                "Apple's systems have Metal instead: use --backend metal"
+            }
+            _ if cfg!(target_os = "linux") => {
+                "install a driver (on Debian and Ubuntu: apt-get install mesa-vulkan-drivers, which also brings a software one)"
+            }
+            _ => "install the driver of the graphics card's maker",
+        }
+    }
 }
 
 /// Which adapter a user wants.
@@ -58,15 +78,23 @@ pub struct Adapter {
     adapter: wgpu::Adapter,
     info: DeviceInfo,
     device_type: wgpu::DeviceType,
+    faults: Faults,
 }
+
+/// Share of the memory that the driver says is free, in percent, that may be allocated: the last of it is the desktop's, and
+/// drivers that are out of memory lose devices.
+const MEMORY_SHARE: u8 = 95;
 
 /// Every adapter of an API, in the order of `devices`.
 pub fn all(api: Api) -> Vec<Adapter> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     descriptor.backends = api.backends();
+    descriptor.memory_budget_thresholds.for_resource_creation = Some(MEMORY_SHARE);
     let instance = wgpu::Instance::new(descriptor);
     let adapters = pollster::block_on(instance.enumerate_adapters(api.backends()));
-    adapters.into_iter().map(Adapter::new).collect()
+    // Where the variable cannot be read, `choose` says so.
+    let faults = Faults::from_env().unwrap_or_default();
+    adapters.into_iter().map(|adapter| Adapter::new(adapter, faults.clone())).collect()
 }
 
 /// The adapter that `selection` means.
@@ -74,13 +102,14 @@ pub fn all(api: Api) -> Vec<Adapter> {
 /// # Errors
 /// [`Error::NoDevice`] with advice when there is none.
 pub fn choose(selection: &Selection) -> Result<Adapter> {
+    Faults::from_env()?;
     let mut adapters = all(selection.api);
     let names: Vec<String> = adapters.iter().map(|a| a.info.name.clone()).collect();
     if adapters.is_empty() {
         bail!(Error::NoDevice(format!(
-            "no {} adapter was found; install a driver (on Debian and Ubuntu: apt-get install mesa-vulkan-drivers, which \
-             also brings a software one), check with `gpu-mnist devices`, or train with --backend cpu",
-            selection.api.name()
+            "no {} adapter was found; {}, check with `gpu-mnist devices`, or train with --backend cpu",
+            selection.api.name(),
+            selection.api.advice()
         )));
     }
     let position = match &selection.adapter {
@@ -112,17 +141,17 @@ pub fn hardware() -> Option<Adapter> {
 }
 
 impl Adapter {
-    fn new(adapter: wgpu::Adapter) -> Self {
+    fn new(adapter: wgpu::Adapter, faults: Faults) -> Self {
         let info = adapter.get_info();
         let device_type = info.device_type;
         let info = DeviceInfo {
             backend: info.backend.to_str().to_owned(),
             name: info.name,
-            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            driver: format!("{} {}{}", info.driver, info.driver_info, faults.label()).trim().to_owned(),
             software: device_type == wgpu::DeviceType::Cpu,
             threads: 0,
         };
-        Self { adapter, info, device_type }
+        Self { adapter, info, device_type, faults }
     }
 
     /// What it is.
@@ -174,22 +203,78 @@ impl Adapter {
         }
     }
 
+    /// The largest buffer that a kernel can bind, in bytes.
+    pub fn largest_binding(&self) -> u64 {
+        let limits = self.limits();
+        limits.max_buffer_size.min(limits.max_storage_buffer_binding_size)
+    }
+
+    pub(super) fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// What it offers.
+    fn limits(&self) -> wgpu::Limits {
+        let mut limits = self.adapter.limits();
+        if let Some(most) = self.faults.storage_buffers {
+            limits.max_storage_buffers_per_shader_stage = most;
+        }
+        if let Some(most) = self.faults.binding_bytes {
+            limits.max_storage_buffer_binding_size = most;
+        }
+        limits
+    }
+
+    /// Refuses an adapter that lacks what the kernels need: a test holds them inside WebGPU's default limits.
+    fn check_limits(&self, offered: &wgpu::Limits) -> Result<()> {
+        let needed = wgpu::Limits::default();
+        let limits = [
+            (
+                "storage buffers in a kernel",
+                needed.max_storage_buffers_per_shader_stage,
+                offered.max_storage_buffers_per_shader_stage,
+            ),
+            (
+                "invocations in a workgroup",
+                needed.max_compute_invocations_per_workgroup,
+                offered.max_compute_invocations_per_workgroup,
+            ),
+            (
+                "bytes of workgroup memory",
+                needed.max_compute_workgroup_storage_size,
+                offered.max_compute_workgroup_storage_size,
+            ),
+            (
+                "workgroups in a dimension",
+                needed.max_compute_workgroups_per_dimension,
+                offered.max_compute_workgroups_per_dimension,
+            ),
+        ];
+        for (what, needed, offered) in limits {
+            if offered < needed {
+                bail!(Error::NoDevice(format!(
+                    "{} offers {offered} {what} and the kernels need {needed}; update its driver, or use another --adapter \
+                     (see `gpu-mnist devices`) or --backend cpu",
+                    self.info.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Opens it with WebGPU's default limits, and larger buffers where it offers them.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] when it lacks a limit or does not open.
     pub(super) fn open(&self) -> Result<(wgpu::Device, wgpu::Queue)> {
-        let offered = self.adapter.limits();
+        let offered = self.limits();
+        self.check_limits(&offered)?;
         let required_limits = wgpu::Limits {
             max_buffer_size: offered.max_buffer_size,
             max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
             max_color_attachments: offered.max_color_attachments.min(8),
             ..wgpu::Limits::default().or_worse_values_from(&offered)
         };
-        let wanted = wgpu::Limits::default().max_storage_buffers_per_shader_stage;
-        if offered.max_storage_buffers_per_shader_stage < wanted {
-            bail!(Error::NoDevice(format!(
-                "{} binds only {} storage buffers at once and the kernels need {wanted}; use another --adapter or --backend cpu",
-                self.info.name, offered.max_storage_buffers_per_shader_stage
-            )));
-        }
         let request = self.adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("gpu-mnist"),
             // For `bench`; costs nothing where no pass is timed.

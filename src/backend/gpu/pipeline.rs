@@ -1,8 +1,9 @@
 //! Compute pipelines: one for each op and set of constants, all built at the start, in parallel.
 
+use crate::error::Error;
 use crate::ops::{Access, DeviceClass, Kernel, Op, shader};
-use crate::plan::Plan;
-use anyhow::{Result, anyhow};
+use crate::plan::{Call, Plan};
+use anyhow::{Result, bail};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -16,51 +17,77 @@ pub enum Checks {
     On,
 }
 
-type Key = (&'static str, Vec<(&'static str, u32)>);
+/// Op, constants, and whether it runs parts of its grid.
+type Key = (&'static str, Vec<(&'static str, u32)>, bool);
 
-fn key(op: &dyn Op, kernel: &Kernel) -> Key {
-    (op.name(), kernel.constants.clone())
+fn key(op: &dyn Op, kernel: &Kernel, in_parts: bool) -> Key {
+    (op.name(), kernel.constants.clone(), in_parts)
+}
+
+/// A pipeline to be built.
+struct Work {
+    op: &'static dyn Op,
+    kernel: Kernel,
+    in_parts: bool,
+}
+
+/// How kernels are compiled.
+#[derive(Clone, Copy)]
+pub(super) struct Compilation<'a> {
+    pub(super) class: DeviceClass,
+    pub(super) checks: Checks,
+    /// The op whose kernels are to be wrong, in rehearsals.
+    pub(super) wrong_op: Option<&'a str>,
 }
 
 /// The pipelines of a plan.
 pub(super) struct Pipelines {
     layouts: HashMap<&'static str, wgpu::BindGroupLayout>,
+    part_layout: wgpu::BindGroupLayout,
     index: HashMap<Key, usize>,
     pipelines: Vec<wgpu::ComputePipeline>,
 }
 
 impl Pipelines {
+    /// `in_parts` tells which calls run parts of their grid.
     pub(super) fn build(
         device: &wgpu::Device,
         plan: &Plan,
-        class: DeviceClass,
-        checks: Checks,
+        how: Compilation<'_>,
+        in_parts: impl Fn(&Call) -> bool,
     ) -> Result<Self> {
         let mut layouts = HashMap::new();
         let mut index = HashMap::new();
-        let mut work: Vec<(&'static dyn Op, Kernel)> = Vec::new();
+        let mut work: Vec<Work> = Vec::new();
         for call in plan.programs.iter().flat_map(|program| &program.calls) {
             layouts.entry(call.op.name()).or_insert_with(|| layout(device, call.op));
-            let kernel = call.op.kernel(&call.params, class);
-            index.entry(key(call.op, &kernel)).or_insert_with(|| {
-                work.push((call.op, kernel));
+            let kernel = call.op.kernel(&call.params, how.class);
+            let in_parts = in_parts(call);
+            index.entry(key(call.op, &kernel, in_parts)).or_insert_with(|| {
+                work.push(Work { op: call.op, kernel, in_parts });
                 work.len() - 1
             });
         }
-        let pipelines = build_all(device, &layouts, &work, checks)?;
-        Ok(Self { layouts, index, pipelines })
+        let part_layout = part_layout(device);
+        let pipelines = build_all(device, &layouts, &part_layout, &work, how)?;
+        Ok(Self { layouts, part_layout, index, pipelines })
     }
 
     pub(super) fn get(&self, index: usize) -> &wgpu::ComputePipeline {
         &self.pipelines[index]
     }
 
-    pub(super) fn find(&self, op: &dyn Op, kernel: &Kernel) -> usize {
-        self.index[&key(op, kernel)]
+    pub(super) fn find(&self, op: &dyn Op, kernel: &Kernel, in_parts: bool) -> usize {
+        self.index[&key(op, kernel, in_parts)]
     }
 
     pub(super) fn layout(&self, op: &dyn Op) -> &wgpu::BindGroupLayout {
         &self.layouts[op.name()]
+    }
+
+    /// Of group 1, which says what part of the grid runs.
+    pub(super) fn part_layout(&self) -> &wgpu::BindGroupLayout {
+        &self.part_layout
     }
 }
 
@@ -68,8 +95,9 @@ impl Pipelines {
 fn build_all(
     device: &wgpu::Device,
     layouts: &HashMap<&'static str, wgpu::BindGroupLayout>,
-    work: &[(&'static dyn Op, Kernel)],
-    checks: Checks,
+    part_layout: &wgpu::BindGroupLayout,
+    work: &[Work],
+    how: Compilation<'_>,
 ) -> Result<Vec<wgpu::ComputePipeline>> {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let built = Mutex::new(Vec::new());
@@ -78,8 +106,10 @@ fn build_all(
             scope.spawn(|| {
                 loop {
                     let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    let Some((op, kernel)) = work.get(i) else { return };
-                    let pipeline = build_one(device, &layouts[op.name()], *op, kernel, checks);
+                    let Some(work) = work.get(i) else { return };
+                    let mut groups = vec![Some(&layouts[work.op.name()])];
+                    groups.extend(work.in_parts.then_some(Some(part_layout)));
+                    let pipeline = build_one(device, &groups, work, how);
                     built.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((i, pipeline));
                 }
             });
@@ -92,16 +122,19 @@ fn build_all(
 
 fn build_one(
     device: &wgpu::Device,
-    layout: &wgpu::BindGroupLayout,
-    op: &dyn Op,
-    kernel: &Kernel,
-    checks: Checks,
+    groups: &[Option<&wgpu::BindGroupLayout>],
+    &Work { op, ref kernel, in_parts }: &Work,
+    how: Compilation<'_>,
 ) -> Result<wgpu::ComputePipeline> {
     // Error scopes belong to a thread, so each worker has its own.
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let source = wgpu::ShaderSource::Wgsl(Cow::Owned(shader::expand(op, kernel)));
+    let mut text = if in_parts { shader::expand_part(op, kernel) } else { shader::expand(op, kernel) };
+    if how.wrong_op == Some(op.name()) {
+        text = shader::plant_fault(op, &text).unwrap_or(text);
+    }
+    let source = wgpu::ShaderSource::Wgsl(Cow::Owned(text));
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(op.name()), source };
-    let module = match checks {
+    let module = match how.checks {
         Checks::On => device.create_shader_module(descriptor),
         // SAFETY: the one audited place. Every kernel guards the indices that can run past a buffer, all
         // loops end, and tests run every kernel with checks on and compare with the reference.
@@ -111,7 +144,7 @@ fn build_one(
     };
     let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label: Some(op.name()),
-        bind_group_layouts: &[Some(layout)],
+        bind_group_layouts: groups,
         immediate_size: 0,
     });
     let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
@@ -128,7 +161,11 @@ fn build_one(
     });
     match pollster::block_on(scope.pop()) {
         None => Ok(pipeline),
-        Some(error) => Err(anyhow!("the kernel {} does not compile on this device: {error}", op.name())),
+        Some(error) => bail!(Error::NoDevice(format!(
+            "the kernel {} does not compile on this device: {error}; update its driver, or use another --adapter or \
+             --backend cpu",
+            op.name()
+        ))),
     }
 }
 
@@ -147,5 +184,22 @@ fn layout(device: &wgpu::Device, op: &dyn Op) -> wgpu::BindGroupLayout {
     device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
         label: Some(op.name()),
         entries: &entries,
+    })
+}
+
+fn part_layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {
+    let entry = wgpu::BindGroupLayoutEntry {
+        binding: 0,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty: wgpu::BufferBindingType::Uniform,
+            has_dynamic_offset: true,
+            min_binding_size: None,
+        },
+        count: None,
+    };
+    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some("part of a grid"),
+        entries: &[entry],
     })
 }

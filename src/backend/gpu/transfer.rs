@@ -1,7 +1,7 @@
 //! Reading buffers back.
 
 use super::wait::Health;
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
 /// Copies `words.len()` words of `buffer` from word `first` on to the host.
 pub(super) fn read(
@@ -31,7 +31,7 @@ pub(super) fn read(
         let _ = sender.send(result);
     });
     health.wait(device, Some(submission))?;
-    let lost = || anyhow!("GPU device lost while reading back; what was saved is intact, use --resume");
+    let lost = || health.lost("reading back");
     let mapped = loop {
         if let Some(result) = receiver.try_receive_now() {
             break result;

@@ -1,0 +1,188 @@
+//! The exported page: the plan on WebGPU in the browser beside the same plan here.
+
+use crate::browser::{Browser, strokes};
+use crate::serving::reader;
+use crate::trained::{Trained, trained};
+use gpu_mnist::backend::device::Device;
+use gpu_mnist::export::web;
+use gpu_mnist::recipe::Overrides;
+use gpu_mnist::train::engine::{DeviceData, Engine, EpochPlace};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The seed of what is random while training in the page.
+const SEED: u64 = 7;
+/// Logits here and in the page differ by no more, and losses relative to their size.
+const ALLOWED: f64 = 1e-4;
+/// Training steps that are compared.
+const STEPS: usize = 3;
+
+/// Any static file server will do; this is the least.
+struct Static {
+    server: Arc<tiny_http::Server>,
+    url: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Static {
+    fn of(trained: &Trained) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for file in web::files(&trained.model, &trained.data, SEED).unwrap() {
+            let path = folder.path().join(&file.path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, file.bytes).unwrap();
+        }
+        let server = Arc::new(tiny_http::Server::http("127.0.0.1:0").unwrap());
+        let (url, root, serving) =
+            (server.server_addr().to_string(), folder.path().to_owned(), Arc::clone(&server));
+        std::thread::spawn(move || serving.incoming_requests().for_each(|request| send(request, &root)));
+        Self { server, url: format!("http://{url}/"), _folder: folder }
+    }
+}
+
+fn send(request: tiny_http::Request, root: &Path) {
+    let path = match request.url() {
+        "/" => "index.html".to_owned(),
+        url => url[1..].to_owned(),
+    };
+    let kind = match path.rsplit('.').next() {
+        Some("html") => "text/html",
+        Some("js") => "text/javascript",
+        Some("css") => "text/css",
+        _ => "application/octet-stream",
+    };
+    let header = tiny_http::Header::from_bytes("Content-Type", kind).unwrap();
+    let _ = match std::fs::File::open(root.join(path)) {
+        Ok(file) => request.respond(tiny_http::Response::from_file(file).with_header(header)),
+        Err(_) => request.respond(tiny_http::Response::empty(404)),
+    };
+}
+
+impl Drop for Static {
+    fn drop(&mut self) {
+        self.server.unblock();
+    }
+}
+
+/// Opens the page and waits until it can do something.
+fn opened(browser: &mut Browser, page: &Static) {
+    browser.go(&page.url);
+    browser.until("globalThis.gpuMnist !== undefined || !document.querySelector('#failure').hidden");
+    let failure = browser.value("document.querySelector('#reason').textContent");
+    assert_eq!(failure, "", "{:?}", browser.complaints);
+}
+
+/// The mean losses of the first steps, from the trained weights on, as this program makes them.
+fn native_losses(trained: &Trained, order: &[u32]) -> Vec<f64> {
+    let files = web::files(&trained.model, &trained.data, SEED).unwrap();
+    let schedule = &files.iter().find(|file| file.path == "schedule.bin").unwrap().bytes;
+    let schedule: Vec<f32> = schedule.as_chunks().0.iter().map(|&word| f32::from_le_bytes(word)).collect();
+    let (model, data) = (&trained.model, DeviceData::of(&trained.data));
+    let (layers, device) = (model.layers().unwrap(), Device::Cpu { threads: 2 });
+    let mut engine =
+        Engine::new(&model.recipe, &layers, model.classes, model.transform, &data, &device).unwrap();
+    engine.set_weights(&model.weights).unwrap();
+    let place = EpochPlace { epoch: 0, step: 0, global_step: 0 };
+    engine.start_epoch(place, SEED, order, &schedule[..2 * STEPS]).unwrap();
+    engine.run_steps(STEPS).unwrap();
+    let (losses, _) = engine.step_results(0..STEPS).unwrap();
+    losses.iter().map(|&loss| f64::from(loss) / engine.batch_size() as f64).collect()
+}
+
+fn numbers(value: &serde_json::Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap_or(f64::NAN)).collect()
+}
+
+/// Logits of test images, and the losses of some training steps.
+fn agrees(recipe: &str, changes: Overrides) {
+    let Some(mut browser) = Browser::open(true) else { return };
+    let trained = trained(recipe, changes);
+    let page = Static::of(&trained);
+    opened(&mut browser, &page);
+
+    let images = 100;
+    let first = browser.value("gpuMnist.network.plan.train_images").as_u64().unwrap();
+    let rows: Vec<u64> = (first..first + images).collect();
+    let theirs = browser.value(&format!("gpuMnist.network.logits({rows:?}).then((logits) => logits.flat())"));
+    let ours = trained.logits(images as usize).concat();
+    let theirs = numbers(&theirs);
+    assert_eq!(theirs.len(), ours.len());
+    let difference = ours.iter().zip(&theirs).map(|(&a, b)| (f64::from(a) - b).abs());
+    // Written so that NaN is not lost.
+    let difference = difference.fold(0.0_f64, |largest, d| if d <= largest { largest } else { d });
+    println!("{recipe}: logits in the browser differ by {difference:.2e} at most");
+    assert!(difference <= ALLOWED, "{recipe}: logits differ by {difference:e}");
+
+    let batch = browser.value("gpuMnist.network.plan.batch_size").as_u64().unwrap() as usize;
+    let order: Vec<u32> = (0..(batch * STEPS) as u32).rev().collect();
+    let train = format!(
+        "(async () => {{ const losses = []; await gpuMnist.network.train({order:?}, (loss) => void losses.push(loss)); return losses; }})()"
+    );
+    let (theirs, ours) = (numbers(&browser.value(&train)), native_losses(&trained, &order));
+    println!("{recipe}: losses {ours:?} here, {theirs:?} in the browser");
+    assert_eq!(theirs.len(), STEPS);
+    for (step, (a, b)) in ours.iter().zip(&theirs).enumerate() {
+        assert!(
+            (a - b).abs() <= ALLOWED * a.abs(),
+            "{recipe}: the loss of step {step} is {a} here, {b} in the browser"
+        );
+    }
+    assert!(browser.complaints.is_empty(), "{:?}", browser.complaints);
+}
+
+fn of_batch(batch_size: u64) -> Overrides {
+    Overrides { batch_size: Some(batch_size), ..Overrides::default() }
+}
+
+#[test]
+fn the_browser_agrees_on_dense_layers() {
+    agrees("mlp-128-128", of_batch(32));
+}
+
+#[test]
+fn the_browser_agrees_on_batch_norm() {
+    agrees("mlp-128-128", Overrides { batch_norm: Some(true), ..of_batch(128) });
+}
+
+#[test]
+fn the_browser_agrees_on_convolutions_and_dropout() {
+    agrees("cnn-16-36", of_batch(64));
+}
+
+#[test]
+fn the_exported_page_recognises_drawn_digits_and_learns() {
+    let Some(mut browser) = Browser::open(true) else { return };
+    let page = Static::of(reader());
+    opened(&mut browser, &page);
+    browser.until("document.querySelector('#status').textContent.startsWith('test accuracy 9')");
+    for digit in [0, 1, 2, 3, 4, 7] {
+        browser.click("#clear");
+        browser.until("document.querySelector('#answer b').textContent === '–'");
+        browser.draw("#pad", &strokes(digit));
+        browser.until(&format!("document.querySelector('#answer b').textContent === '{digit}'"));
+    }
+    // From nothing, some epochs: the accuracy on the test images rises above what guessing gives.
+    browser.click("#forget");
+    let accuracy = "parseFloat(/accuracy ([\\d.]+)/.exec(document.querySelector('#status').textContent)[1])";
+    browser.until(&format!("{accuracy} < 40"));
+    browser.click("#train");
+    browser.until(&format!("{accuracy} > 60"));
+    browser.click("#train");
+    browser.until("document.querySelector('#train').textContent === 'Train'");
+    browser.screenshots("export");
+    browser.click("#restore");
+    browser.until(&format!("{accuracy} > 90"));
+    assert!(browser.complaints.is_empty(), "{:?}", browser.complaints);
+}
+
+#[test]
+fn without_webgpu_the_exported_page_says_so() {
+    let Some(mut browser) = Browser::open(false) else { return };
+    let page = Static::of(reader());
+    browser.go(&page.url);
+    browser.until("!document.querySelector('#failure').hidden");
+    let reason = browser.value("document.querySelector('#reason').textContent");
+    assert!(reason.as_str().unwrap().contains("WebGPU"), "{reason}");
+    assert_eq!(browser.value("document.querySelector('#app').hidden"), true);
+    browser.screenshots("export-without-webgpu");
+}
