@@ -101,6 +101,9 @@ pub(crate) fn stroke_width(signed: &Gray) -> f32 {
     4.0 * inside.iter().sum::<f32>() / inside.len().max(1) as f32
 }
 
+/// A gap's length, and the pixels on either side of it.
+type Bridge = (f32, usize, usize);
+
 /// Bridges small gaps between pieces of a digit with a stroke; says whether there were any. A ruled line that was
 /// taken out leaves a gap of `line_gap`.
 fn join(mask: &mut Mask, line_gap: f32) -> bool {
@@ -112,7 +115,7 @@ fn join(mask: &mut Mask, line_gap: f32) -> bool {
     let width = mask.width;
     let stroke = stroke_width(&signed(mask));
     let near = nearest(mask);
-    let mut bridges: BTreeMap<(u32, u32), Vec<(f32, usize, usize)>> = BTreeMap::new();
+    let mut bridges: BTreeMap<(u32, u32), Vec<Bridge>> = BTreeMap::new();
     for i in 0..mask.pixels.len() {
         for j in [i + 1, i + width].into_iter().filter(|&j| j < mask.pixels.len()) {
             let (from, to) = (near.index[i], near.index[j]);
