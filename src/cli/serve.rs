@@ -26,7 +26,8 @@ impl Serve {
         let stop = signals::stop_flag()?;
         super::print(&format!("{}\n", server.url()))?;
         super::console::eprint_line("Ctrl-C ends it");
-        server.run(&watched, &stop)
+        server.run(&watched, &stop);
+        Ok(())
     }
 }
 
@@ -50,12 +51,12 @@ impl Page {
 pub(super) struct Showing {
     /// Where it is.
     pub(super) url: String,
-    thread: JoinHandle<Result<()>>,
+    thread: JoinHandle<()>,
 }
 
 impl Showing {
     /// Waits until it is over.
-    pub(super) fn wait(self) -> Result<()> {
-        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    pub(super) fn wait(self) {
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     }
 }

@@ -160,7 +160,7 @@ impl Train {
         ));
         if let Some(page) = page {
             console.say(&format!("draw on {}; Ctrl-C ends it", page.url));
-            page.wait()?;
+            page.wait();
         }
         self.judge(&outcome)
     }

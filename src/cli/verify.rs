@@ -229,7 +229,8 @@ impl Verify {
         }
         let mut text = format!("{place:<24} {what:<44}");
         for Figures { error, allowed, share } in figures {
-            text.push_str(&format!(" {error:>9.1e} {allowed:>9.1e} {share:>7.3}"));
+            let share = if *share < 1000.0 { format!("{share:.3}") } else { format!("{share:.0e}") };
+            text.push_str(&format!(" {error:>9.1e} {allowed:>9.1e} {share:>7}"));
         }
         let verdict = if wrong.is_none() { "ok" } else { "WRONG" };
         format!("{text}  {verdict}\n")

@@ -1,11 +1,11 @@
-//! Requests and responses.
+//! What is answered to which request.
 
 use super::look::Question;
 use super::run::Watched;
+use super::wire::{self, Request};
 use serde_json::{Value, json};
-use std::io::Read;
+use std::net::TcpStream;
 use std::sync::mpsc::{self, Sender};
-use tiny_http::{Header, Method, Request, Response};
 
 /// Bytes of a picture that is drawn on the page; a photo fits too.
 const MOST_BYTES: usize = 16 << 20;
@@ -22,7 +22,7 @@ const FILES: [(&str, &str, &str); 7] = [
 ];
 
 /// Nothing from elsewhere, nothing for elsewhere.
-const HEADERS: [(&str, &str); 5] = [
+pub(super) const HEADERS: [(&str, &str); 5] = [
     (
         "Content-Security-Policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -35,10 +35,11 @@ const HEADERS: [(&str, &str); 5] = [
 ];
 
 /// A response before it is sent.
-struct Reply {
-    status: u16,
-    kind: &'static str,
-    body: Vec<u8>,
+pub(super) struct Reply {
+    pub(super) status: u16,
+    /// The type of the body.
+    pub(super) kind: &'static str,
+    pub(super) body: Vec<u8>,
 }
 
 impl Reply {
@@ -46,57 +47,36 @@ impl Reply {
         Self { status, kind: "application/json", body: value.to_string().into_bytes() }
     }
 
-    fn error(status: u16, message: &str) -> Self {
+    pub(super) fn error(status: u16, message: &str) -> Self {
         Self::json(status, &json!({ "error": message }))
     }
 }
 
-/// Answers one request.
-pub(super) fn respond(mut request: Request, watched: &Watched, questions: &Sender<Question>) {
-    let reply = match refusal(&request) {
-        Some(reply) => reply,
-        None => route(&mut request, watched, questions),
-    };
-    send(request, reply);
-}
-
-/// Answers a request for which there is no thread.
-pub(super) fn refuse_more(request: Request) {
-    send(request, Reply::error(503, "too many requests at once; wait a little"));
-}
-
-fn send(request: Request, reply: Reply) {
-    let mut response = Response::from_data(reply.body).with_status_code(reply.status);
-    let kind = format!("{}; charset=utf-8", reply.kind);
-    for (name, value) in HEADERS.into_iter().chain([("Content-Type", kind.as_str())]) {
-        if let Ok(header) = Header::from_bytes(name, value) {
-            response.add_header(header);
+/// Answers the request of a connection.
+pub(super) fn respond(stream: &TcpStream, watched: &Watched, questions: &Sender<Question>) {
+    let (reply, headers_only) = match Request::read(stream) {
+        Ok(None) => return,
+        Ok(Some(mut request)) => {
+            let reply = refusal(&request).unwrap_or_else(|| route(&mut request, watched, questions));
+            (reply, request.method == "HEAD")
         }
-    }
-    // A client that has gone is nobody's problem.
-    let _ = request.respond(response);
+        Err(reply) => (reply, false),
+    };
+    wire::send(stream, &reply, headers_only);
 }
 
 /// Why a request is not answered, if it is not: it names another host, or comes from another page.
-fn refusal(request: &Request) -> Option<Reply> {
-    let hosts: Vec<&str> = values(request, "Host").collect();
+fn refusal(request: &Request<'_>) -> Option<Reply> {
+    let hosts: Vec<&str> = request.values("Host").collect();
     if hosts.len() != 1 || !is_loopback(hosts[0]) {
         return Some(Reply::error(403, "this page answers to 127.0.0.1 and localhost only"));
     }
     // The port may be another than ours where a tunnel leads here, but page and request must agree.
     let here = format!("http://{}", hosts[0]);
-    if values(request, "Origin").any(|origin| !origin.eq_ignore_ascii_case(&here)) {
+    if request.values("Origin").any(|origin| !origin.eq_ignore_ascii_case(&here)) {
         return Some(Reply::error(403, "requests from other pages are refused"));
     }
     None
-}
-
-fn values<'a>(request: &'a Request, name: &'static str) -> impl Iterator<Item = &'a str> {
-    request
-        .headers()
-        .iter()
-        .filter(move |header| header.field.equiv(name))
-        .map(|header| header.value.as_str())
 }
 
 /// Whether a `Host` is one of this machine's names for itself, with any port or none.
@@ -108,46 +88,41 @@ fn is_loopback(host: &str) -> bool {
     })
 }
 
-fn route(request: &mut Request, watched: &Watched, questions: &Sender<Question>) -> Reply {
-    let url = request.url().to_owned();
-    let (path, query) = url.split_once('?').unwrap_or((&url, ""));
+fn route(request: &mut Request<'_>, watched: &Watched, questions: &Sender<Question>) -> Reply {
+    let target = request.target.clone();
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let file = FILES.iter().find(|(name, _, _)| *name == path);
-    match (request.method(), path) {
-        (Method::Get | Method::Head, _) if let Some((_, kind, text)) = file => {
+    match (request.method.as_str(), path) {
+        ("GET" | "HEAD", _) if let Some((_, kind, text)) = file => {
             Reply { status: 200, kind, body: text.as_bytes().to_vec() }
         }
-        (Method::Get, "/api/run") => Reply::json(200, &watched.about()),
-        (Method::Get, "/api/events") => match query.strip_prefix("from=").map(str::parse) {
+        ("GET", "/api/run") => Reply::json(200, &watched.about()),
+        ("GET", "/api/events") => match query.strip_prefix("from=").map(str::parse) {
             Some(Ok(from)) => Reply::json(200, &watched.events(from)),
             _ => Reply::error(400, "expected ?from=N, a number of bytes"),
         },
-        (Method::Post, "/api/predict") => predict(request, watched, questions),
+        ("POST", "/api/predict") => predict(request, watched, questions).unwrap_or_else(|refused| refused),
         (_, "/api/run" | "/api/events" | "/api/predict") => Reply::error(405, "not by this method"),
         _ if file.is_some() => Reply::error(405, "not by this method"),
         _ => Reply::error(404, "there is nothing here; the page is at /"),
     }
 }
 
-fn predict(request: &mut Request, watched: &Watched, questions: &Sender<Question>) -> Reply {
+fn predict(
+    request: &mut Request<'_>,
+    watched: &Watched,
+    questions: &Sender<Question>,
+) -> Result<Reply, Reply> {
+    let over = || Reply::error(503, "the program is about to end");
     if !watched.has_model() {
-        return Reply::error(409, "the run has no model yet; it has one when its training is over");
+        return Err(Reply::error(409, "the run has no model yet; it has one when its training is over"));
     }
-    if request.body_length().is_some_and(|length| length > MOST_BYTES) {
-        return Reply::error(413, "a picture of at most 16 MiB is expected");
-    }
-    let mut picture = Vec::new();
-    let read = request.as_reader().take(MOST_BYTES as u64 + 1).read_to_end(&mut picture);
-    if read.is_err() || picture.len() > MOST_BYTES {
-        return Reply::error(413, "a picture of at most 16 MiB is expected");
-    }
+    let picture = request.body(MOST_BYTES)?;
     let (reply, answer) = mpsc::channel();
-    if questions.send(Question { picture, reply }).is_err() {
-        return Reply::error(503, "the program is about to end");
-    }
-    match answer.recv() {
-        Ok(Ok(value)) => Reply::json(200, &value),
-        Ok(Err(error)) => Reply::error(422, &format!("{error:#}")),
-        Err(_) => Reply::error(503, "the program is about to end"),
+    questions.send(Question { picture, reply }).map_err(|_| over())?;
+    match answer.recv().map_err(|_| over())? {
+        Ok(value) => Ok(Reply::json(200, &value)),
+        Err(error) => Err(Reply::error(422, &format!("{error:#}"))),
     }
 }
 

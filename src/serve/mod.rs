@@ -1,6 +1,6 @@
 //! A local page: draw a digit and see what the network sees, and watch a run while it trains.
 //!
-//! One loop takes requests and gives each to a thread of its own; one more thread owns the network and answers for it.
+//! One loop takes connections and gives each to a thread of its own; one more thread owns the network and answers for it.
 //! The address is of the loopback interface, nothing is loaded from elsewhere, and requests that name another host are
 //! refused, so that no page of the web can reach in by a name of its own that leads here (DNS rebinding).
 //!
@@ -14,10 +14,11 @@
 mod http;
 mod look;
 mod run;
+mod wire;
 
 use crate::error::Error;
-use anyhow::{Result, anyhow};
-use std::net::{Ipv4Addr, SocketAddr};
+use anyhow::Result;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -26,14 +27,14 @@ pub use run::Watched;
 
 /// The port of `serve`: 28 by 28.
 pub const PORT: &str = "2828";
-/// How often the loop looks whether it should stop.
+/// How often it is looked whether to stop.
 const TURN: Duration = Duration::from_millis(100);
-/// Requests at once. A page has two; whoever has more open is not one.
-const MOST_REQUESTS: usize = 32;
+/// Connections at once. A browser has six; whoever has more open is not one, and waits until the silent ones are dropped.
+const MOST_CONNECTIONS: usize = 64;
 
 /// A page that listens already.
 pub struct Server {
-    http: tiny_http::Server,
+    listener: TcpListener,
     address: SocketAddr,
 }
 
@@ -43,13 +44,14 @@ impl Server {
     /// # Errors
     /// [`Error::Usage`] when the port is taken.
     pub fn bind(port: u16) -> Result<Self> {
-        let http = tiny_http::Server::http((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
-            Error::Usage(format!(
-                "cannot listen on port {port} ({error}); choose another, or --port 0 for any"
-            ))
-        })?;
-        let address = http.server_addr().to_ip().ok_or_else(|| anyhow!("no address to listen on"))?;
-        Ok(Self { http, address })
+        let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            .and_then(|listener| Ok(Self { address: listener.local_addr()?, listener }));
+        bound.map_err(|error| {
+            let message = format!(
+                "cannot listen on port {port} ({error}); choose another port, or 0 for any: --port 0"
+            );
+            Error::Usage(message).into()
+        })
     }
 
     /// Where the page is.
@@ -58,28 +60,50 @@ impl Server {
     }
 
     /// Answers until `stop` is set.
-    ///
-    /// # Errors
-    /// When the socket fails.
-    pub fn run(&self, watched: &Arc<Watched>, stop: &AtomicBool) -> Result<()> {
-        // No thread is waited for: a client that never ends its request must not keep the program from ending.
+    pub fn run(&self, watched: &Arc<Watched>, stop: &AtomicBool) {
         let (questions, asked) = mpsc::channel();
         let model = Arc::clone(watched);
         std::thread::spawn(move || look::answer(&model, &asked));
         let open = Arc::new(AtomicUsize::new(0));
-        while !stop.load(Ordering::Relaxed) {
-            let Some(request) = self.http.recv_timeout(TURN)? else { continue };
-            if open.load(Ordering::Relaxed) >= MOST_REQUESTS {
-                http::refuse_more(request);
-                continue;
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.wake(stop));
+            for stream in self.listener.incoming() {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                match stream {
+                    Ok(stream) if open.load(Ordering::Relaxed) < MOST_CONNECTIONS => {
+                        answer(stream, watched, &questions, &open);
+                    }
+                    // No thread, or no descriptor: that passes.
+                    _ => std::thread::sleep(TURN),
+                }
             }
-            open.fetch_add(1, Ordering::Relaxed);
-            let (watched, questions, open) = (Arc::clone(watched), questions.clone(), Arc::clone(&open));
-            std::thread::spawn(move || {
-                http::respond(request, &watched, &questions);
-                open.fetch_sub(1, Ordering::Relaxed);
-            });
-        }
-        Ok(())
+        });
     }
+
+    /// Waits for `stop`, and lets the loop look at it by a connection of its own.
+    fn wake(&self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            std::thread::sleep(TURN);
+        }
+        // Where nothing can connect, nothing waits either.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+/// Answers a connection on a thread that nobody waits for: a client that never ends its request must not keep the program
+/// from ending.
+fn answer(
+    stream: TcpStream,
+    watched: &Arc<Watched>,
+    questions: &mpsc::Sender<look::Question>,
+    open: &Arc<AtomicUsize>,
+) {
+    open.fetch_add(1, Ordering::Relaxed);
+    let (watched, questions, open) = (Arc::clone(watched), questions.clone(), Arc::clone(open));
+    std::thread::spawn(move || {
+        http::respond(&stream, &watched, &questions);
+        open.fetch_sub(1, Ordering::Relaxed);
+    });
 }

@@ -60,6 +60,8 @@ impl Browser {
             "--disable-component-update",
             "--disable-sync",
             "--disable-dev-shm-usage",
+            // On a loaded machine a kernel of the software adapter looks like a hang.
+            "--disable-gpu-watchdog",
             "--remote-debugging-pipe",
         ];
         // The browser reads commands from descriptor 3 and answers on 4, which a shell can make of 0 and 1.
@@ -159,7 +161,7 @@ impl Browser {
     pub(crate) fn go(&mut self, url: &str) {
         let answer = self.call("Page.navigate", json!({ "url": url }));
         assert!(answer["errorText"].is_null(), "{url}: {answer}");
-        self.until("document.readyState === 'complete'");
+        self.until("document.readyState !== 'loading'");
     }
 
     /// The value of an expression, which may be a promise.

@@ -7,8 +7,9 @@ use gpu_mnist::backend::device::Device;
 use gpu_mnist::export::web;
 use gpu_mnist::recipe::Overrides;
 use gpu_mnist::train::engine::{DeviceData, Engine, EpochPlace};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
 
 /// The seed of what is random while training in the page.
 const SEED: u64 = 7;
@@ -19,7 +20,6 @@ const STEPS: usize = 3;
 
 /// Any static file server will do; this is the least.
 struct Static {
-    server: Arc<tiny_http::Server>,
     url: String,
     _folder: tempfile::TempDir,
 }
@@ -32,18 +32,28 @@ impl Static {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, file.bytes).unwrap();
         }
-        let server = Arc::new(tiny_http::Server::http("127.0.0.1:0").unwrap());
-        let (url, root, serving) =
-            (server.server_addr().to_string(), folder.path().to_owned(), Arc::clone(&server));
-        std::thread::spawn(move || serving.incoming_requests().for_each(|request| send(request, &root)));
-        Self { server, url: format!("http://{url}/"), _folder: folder }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let root = folder.path().to_owned();
+        // Until the tests are over.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let root = root.clone();
+                std::thread::spawn(move || send(stream, &root));
+            }
+        });
+        Self { url, _folder: folder }
     }
 }
 
-fn send(request: tiny_http::Request, root: &Path) {
-    let path = match request.url() {
-        "/" => "index.html".to_owned(),
-        url => url[1..].to_owned(),
+/// Answers one GET; a connection that asks for nothing is left alone.
+fn send(mut stream: TcpStream, root: &Path) -> Option<()> {
+    let mut lines = BufReader::new(stream.try_clone().ok()?).lines().map_while(Result::ok);
+    let first = lines.next()?;
+    lines.find(String::is_empty)?;
+    let path = match first.split(' ').nth(1)? {
+        "/" => "index.html",
+        path => &path[1..],
     };
     let kind = match path.rsplit('.').next() {
         Some("html") => "text/html",
@@ -51,17 +61,12 @@ fn send(request: tiny_http::Request, root: &Path) {
         Some("css") => "text/css",
         _ => "application/octet-stream",
     };
-    let header = tiny_http::Header::from_bytes("Content-Type", kind).unwrap();
-    let _ = match std::fs::File::open(root.join(path)) {
-        Ok(file) => request.respond(tiny_http::Response::from_file(file).with_header(header)),
-        Err(_) => request.respond(tiny_http::Response::empty(404)),
-    };
-}
-
-impl Drop for Static {
-    fn drop(&mut self) {
-        self.server.unblock();
-    }
+    let (status, body) = std::fs::read(root.join(path)).map_or((404, Vec::new()), |body| (200, body));
+    let head = format!(
+        "HTTP/1.1 {status} \r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(&[head.as_bytes(), &body].concat()).ok()
 }
 
 /// Opens the page and waits until it can do something.

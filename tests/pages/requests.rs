@@ -108,13 +108,24 @@ fn bad_requests_are_refused_and_the_page_goes_on() {
     );
     assert_eq!(status(&exchange(address, huge.as_bytes())), 413);
 
+    let without_length = format!("POST /api/predict HTTP/1.1\r\n{host}\r\nx");
+    assert_eq!(status(&exchange(address, without_length.as_bytes())), 411);
+    let negative = format!("POST /api/predict HTTP/1.1\r\n{host}Content-Length: -1\r\n\r\nx");
+    assert_eq!(status(&exchange(address, negative.as_bytes())), 400);
+    let short = format!("POST /api/predict HTTP/1.1\r\n{host}Content-Length: 9\r\n\r\nx");
+    assert_eq!(status(&exchange(address, short.as_bytes())), 400);
+    let long = format!("{host}Long: {}\r\n", "x".repeat(20_000));
+    assert_eq!(status(&get(address, "/", &long)), 431);
+    assert_eq!(status(&get(address, "/", &format!("{host}{}", "A: b\r\n".repeat(100)))), 431);
+
     // Not HTTP at all; whatever comes back, nothing breaks.
     for nonsense in
         [&b"\0\xff\xfe\r\n\r\n"[..], b"GET\r\n\r\n", b"", &[b'A'; 100_000], b"GET / HTTP/9.9\r\n\r\n"]
     {
         exchange(address, nonsense);
     }
-    // Requests that never end do not hold up those that do.
+    // Requests that never end, or never begin, do not hold up those that do.
+    let silent: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(address).unwrap()).collect();
     let stalled: Vec<TcpStream> = (0..20)
         .map(|_| {
             let mut stream = TcpStream::connect(address).unwrap();
@@ -125,7 +136,7 @@ fn bad_requests_are_refused_and_the_page_goes_on() {
         .collect();
     recognises_a_test_image(address, &host);
     assert_eq!(serving.interrupt().code(), Some(0));
-    drop(stalled);
+    drop((silent, stalled));
 }
 
 /// A picture in the network's form passes through unchanged, so the answer is the network's own.
@@ -154,7 +165,7 @@ fn what_cannot_be_served_is_said_before_anything_listens() {
         (vec!["serve", "/nonexistent"], 4, "gpu-mnist train"),
         (vec!["serve", run, "--port", &port], 2, "--port 0"),
         (vec!["serve", run, "--port", "65536"], 2, "65536"),
-        (vec!["train", &format!("--serve={port}"), "--out", "/nonexistent/run"], 2, "another"),
+        (vec!["train", &format!("--serve={port}"), "--out", "/nonexistent/run"], 2, "another port"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_gpu-mnist")).args(&arguments).output().unwrap();
         let message = String::from_utf8_lossy(&output.stderr);

@@ -151,7 +151,7 @@ function fail(error) {
 }
 
 try {
-  const network = await Network.open();
+  const network = await Network.open((stage) => ($("facts").textContent = stage));
   const app = new App(network);
   $("app").hidden = false;
   await app.setWeights(network.trained);

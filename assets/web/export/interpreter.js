@@ -22,29 +22,33 @@ export async function openDevice() {
 }
 
 export class Interpreter {
-  // `shader(path)` gives the text of a kernel.
-  static async open(plan, { device, deviceClass }, shader) {
+  // `shader(path)` gives the text of a kernel; `compiled(done, all)` is called after each.
+  static async open(plan, { device, deviceClass }, shader, compiled) {
     const self = new Interpreter();
     Object.assign(self, { plan, device });
     self.lost = device.lost.then(({ message }) => (self.failure = new Error(`The device was lost: ${message}`)));
     device.onuncapturederror = ({ error }) => (self.failure ??= error);
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     self.slots = plan.slots.map((words) => device.createBuffer({ size: bytesOf(words), usage }));
-    const pipelines = await self.compile(deviceClass, shader);
+    const pipelines = await self.compile(deviceClass, shader, compiled);
     self.programs = self.bind(deviceClass, pipelines);
     if (self.failure) throw self.failure;
     return self;
   }
 
   // One pipeline for each kernel, all at once.
-  async compile(deviceClass, shader) {
+  async compile(deviceClass, shader, compiled) {
     const pipelines = new Map();
     const calls = Object.values(this.plan.programs).flat();
     for (const call of calls) {
       const path = call[deviceClass].shader;
       if (!pipelines.has(path)) pipelines.set(path, this.pipeline(path, call.access, shader));
     }
-    for (const [path, pipeline] of pipelines) pipelines.set(path, await pipeline);
+    let done = 0;
+    for (const [path, pipeline] of pipelines) {
+      pipelines.set(path, await pipeline);
+      compiled(++done, pipelines.size);
+    }
     return pipelines;
   }
 

@@ -5,9 +5,11 @@ const LANES = 16; // images in a block: the innermost dimension of every tensor
 const RIGHT = 0x80000000; // the bit of a right answer; the rest of the word is the answer
 
 export class Network {
-  // Fetches everything from the page's own folder.
-  static async open() {
+  // Fetches everything from the page's own folder; `told` hears what it is waiting for.
+  static async open(told) {
+    told("Looking for a graphics device…");
     const opened = await openDevice();
+    told("Loading the network…");
     const fetched = async (path) => {
       const response = await fetch(path);
       if (!response.ok) throw new Error(`${path} is missing here (${response.status}); export the page again.`);
@@ -20,7 +22,7 @@ export class Network {
     const files = [["weights.bin", Float32Array], ["initial.bin", Float32Array], ["schedule.bin", Float32Array], ["images.bin", Uint32Array], ["labels.bin", Uint32Array]];
     const shader = async (path) => (await fetched(path)).text();
     const [interpreter, ...arrays] = await Promise.all([
-      Interpreter.open(self.plan, opened, shader),
+      Interpreter.open(self.plan, opened, shader, (done, all) => told(`Compiling kernels: ${done} of ${all}…`)),
       ...files.map(([path, Type]) => words(path, Type)),
     ]);
     self.interpreter = interpreter;
