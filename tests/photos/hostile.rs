@@ -209,8 +209,8 @@ proptest! {
                 let word = stream.word(i as u32);
                 match kind {
                     0 => word as u8,
-                    1 => if word % 10 == 0 { 0 } else { 255 },
-                    2 => if word % 3 == 0 { 250 } else { 5 },
+                    1 => if word.is_multiple_of(10) { 0 } else { 255 },
+                    2 => if word.is_multiple_of(3) { 250 } else { 5 },
                     _ => (stream.word((i / width / 5 * 100 + i % width / 5) as u32) % 2 * 255) as u8,
                 }
             })
