@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn strokes_are_filled_and_slanting_steps_stay() {
-        let stroke = Gray::from_fn(80, 60, |x, y| if (x + y).abs_diff(60) < 5 { 20.0 } else { 200.0 });
+        let stroke = Gray::from_fn(80, 60, |x, y| if (x + y).abs_diff(70) < 5 { 20.0 } else { 200.0 });
         assert!(closed(&stroke, 12).pixels.iter().all(|&v| v == 200.0));
         assert!(opened(&stroke.map(|v| 220.0 - v), 12).pixels.iter().all(|&v| v == 20.0));
         let step = Gray::from_fn(80, 60, |x, y| if x + 2 * y < 100 { 90.0 } else { 200.0 });

@@ -77,9 +77,13 @@ impl Shape {
         self.width().max(self.height())
     }
 
-    /// Whether it is noise or the light: very faint, and scattered, or fading at its edges, which ink does not.
+    /// Whether it is noise or the light: very faint, and scattered, or fading at its edges, which ink does not; or
+    /// faint and so flat that it is no digit, but what a shadow and a ruled line make where they cross.
     fn is_vague(&self) -> bool {
-        self.level < VAGUE && (self.members.len() > FAINT_PARTS || self.solid * 2 < self.area)
+        let scattered = self.members.len() > FAINT_PARTS;
+        let fading = self.solid * 2 < self.area;
+        let flat = self.width() * 2 > self.height() * 5;
+        (self.level < VAGUE && (scattered || fading)) || (self.level < SHADOW && flat)
     }
 
     /// Whether it is what flattening leaves of the edge of a shadow: faint, long and straight. One that ruled
