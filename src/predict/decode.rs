@@ -129,10 +129,10 @@ pub fn decode(bytes: &[u8]) -> Result<Picture> {
 fn decode_pixels(bytes: &[u8]) -> Result<(DynamicImage, Orientation)> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     if reader.format().is_none() {
-        bail!(Error::BadFile(
-            "not a picture that can be read, expected PNG, JPEG, WebP or BMP; save it as one of these"
-                .to_owned()
-        ));
+        bail!(Error::BadFile(format!(
+            "not a picture that can be read ({}), expected PNG, JPEG, WebP or BMP; save it as one of these",
+            what_it_is(bytes)
+        )));
     }
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_DECODED);
@@ -151,6 +151,24 @@ fn decode_pixels(bytes: &[u8]) -> Result<(DynamicImage, Orientation)> {
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let picture = DynamicImage::from_decoder(decoder).map_err(|error| refused(&error))?;
     Ok((picture, orientation))
+}
+
+/// What a file is that is no picture which can be read, as far as its first bytes tell.
+fn what_it_is(bytes: &[u8]) -> &'static str {
+    let brand = bytes.get(4..12).unwrap_or_default();
+    let is_text = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
+    match bytes {
+        [] => "an empty file",
+        [b'G', b'I', b'F', b'8', ..] => "a GIF",
+        [b'%', b'P', b'D', b'F', ..] => "a PDF",
+        [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => "a TIFF or a raw photo",
+        [0x1f, 0x8b, ..] => "a gzip file",
+        [b'P', b'K', 3, 4, ..] => "a zip archive",
+        _ if matches!(brand, b"ftypheic" | b"ftypheix" | b"ftypmif1" | b"ftypmsf1") => "a HEIC photo",
+        _ if brand == b"ftypavif" => "an AVIF photo",
+        _ if bytes.iter().take(64).all(is_text) => "a text file",
+        _ => "of no kind that is known here",
+    }
 }
 
 fn check_size(width: u64, height: u64) -> Result<()> {

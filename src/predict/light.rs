@@ -8,9 +8,11 @@
 //! answers, at the coarse scale, three questions: in which colour channel the ink stands out, whether it is
 //! darker or lighter than its surroundings, and where there is surely paper. The mean of the sure paper
 //! nearby is a second opinion that follows gradients better (Gatos, Pratikakis, Perantonis, "Adaptive
-//! degraded document image binarization", Pattern Recognition 39, 2006); ink is what both call ink.
+//! degraded document image binarization", Pattern Recognition 39, 2006). The closing is a third: a stroke has paper
+//! on either side of it, and the edge of a shadow has not. Ink is what all three call ink.
 
 use super::Invert;
+use super::closing::{closed, opened};
 use super::decode::Picture;
 use super::distance::Mask;
 use super::gray::{Gray, quantile};
@@ -18,9 +20,15 @@ use super::pieces::{NONE, cut_at_edges, pieces};
 
 /// The longer side of the grid on which the median is taken.
 const GRID: usize = 256;
+/// And where only colour channels are compared.
+const ROUGH_GRID: usize = 128;
 /// The median's radius as a share of the longer side. Less, and a thick digit is its own background; more, and
 /// shadows are not followed.
 const MEDIAN_RADIUS: f64 = 0.25;
+/// Half the width of the broadest ink, as a share of the longer side: a tight picture of a 1 is narrow, and so is its paper.
+const BROADEST_INK: f64 = 0.11;
+/// Ruled lines are narrower than twice this part of the longer side.
+const RULED_LINE: usize = 160;
 /// A colour channel must stand out this much more than the luma to be taken in its stead.
 const CHANNEL_ADVANTAGE: f64 = 1.4;
 /// Brightness below which the background counts as this: division must not blow up noise.
@@ -68,8 +76,8 @@ struct Paper {
 }
 
 impl Paper {
-    fn of(plane: &Gray) -> Self {
-        let grid = plane.shrunk(GRID);
+    fn of(plane: &Gray, longest: usize) -> Self {
+        let grid = plane.shrunk(longest);
         let radius = (grid.width.max(grid.height) as f64 * MEDIAN_RADIUS).ceil() as usize;
         let median = median(&grid, radius);
         Self { grid, median }
@@ -85,21 +93,19 @@ impl Paper {
 
 /// The luma, unless the ink stands out far more in one channel, as a yellow pen does in blue.
 fn most_telling_plane(picture: &Picture) -> (Gray, Paper) {
-    let luma = picture.luma();
-    let mut best = Paper::of(&luma);
-    let mut best_plane = luma;
+    let mut best = picture.luma();
     if picture.planes.len() == 3 {
-        let mut bar = best.contrast() * CHANNEL_ADVANTAGE;
+        let mut bar = Paper::of(&best, ROUGH_GRID).contrast() * CHANNEL_ADVANTAGE;
         for plane in &picture.planes {
-            let paper = Paper::of(plane);
-            if paper.contrast() > bar {
-                bar = paper.contrast();
-                best = paper;
-                best_plane = plane.clone();
+            let contrast = Paper::of(plane, ROUGH_GRID).contrast();
+            if contrast > bar {
+                bar = contrast;
+                best = plane.clone();
             }
         }
     }
-    (best_plane, best)
+    let paper = Paper::of(&best, GRID);
+    (best, paper)
 }
 
 /// Whether what differs from the background is lighter than it. What stands clear of the edge of the picture
@@ -130,7 +136,7 @@ fn flatten(dark: &Gray, median: &Gray) -> Ink {
     let first = smooth.zip(&wide, ink_of);
     let certain = (4.0 * deviation(&first)).clamp(SURE_PAPER, SURE_INK);
     let near = nearby_paper(&smooth, &first.map(|d| f32::from(u8::from(d < certain))), &wide);
-    let background = wide.zip(&near, f32::min);
+    let background = wide.zip(&near, f32::min).zip(&without_strokes(&smooth), f32::min);
     let signed = smooth.zip(&background, ink_of);
     let noise = deviation(&signed);
     Ink { plane: signed.map(|d| d.clamp(0.0, 1.0)), noise, background, dark: dark.clone() }
@@ -138,6 +144,17 @@ fn flatten(dark: &Gray, median: &Gray) -> Ink {
 
 fn ink_of(pixel: f32, background: f32) -> f32 {
     (background - pixel) / background.max(DARKEST_PAPER)
+}
+
+/// The picture with its strokes filled in by closing. Lines that are lighter than the paper are taken away first, or
+/// what lies between two of them would be filled in too. Noise lifts a closing above the paper everywhere by about as
+/// much; since most of a picture is paper, the lower part of all pixels tells how much.
+fn without_strokes(plane: &Gray) -> Gray {
+    let long = plane.width.max(plane.height);
+    let radius = (long as f64 * BROADEST_INK).ceil() as usize;
+    let closed = closed(&opened(plane, long / RULED_LINE), radius);
+    let lift = quantile(&mut closed.zip(plane, |c, p| c - p).pixels, 0.3);
+    closed.map(|c| c - lift)
 }
 
 /// The mean of the paper near each pixel, without ink and without the pixels next to it.

@@ -11,7 +11,7 @@
 //! 5. `strokes`: each digit cut out, broken strokes joined, their width brought to MNIST's;
 //! 6. `frame`: the box of 20 pixels, moved by its centre of mass.
 //!
-//! `gray`, `distance` and `pieces` are what the stages are made of. *No network here:* what comes out are bytes
+//! `gray`, `distance`, `closing` and `pieces` are what the stages are made of. *No network here:* what comes out are bytes
 //! like those of a data set, and whoever has a model scales them as it was trained.
 //!
 //! A picture that already has the network's size and is light on a dark background passes through unchanged:
@@ -20,6 +20,7 @@
 use anyhow::Result;
 pub use image::GrayImage;
 
+mod closing;
 mod decode;
 mod distance;
 mod frame;

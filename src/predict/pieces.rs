@@ -20,6 +20,8 @@ pub(crate) struct Piece {
     pub(crate) on_edge: [usize; 4],
     /// How black the ink is where it is blackest: the 98th percentile.
     pub(crate) level: f32,
+    /// Pixels that are three quarters as black at least.
+    pub(crate) solid: usize,
     /// Width of the stroke in pixels, of length-like pieces: four times the mean distance to the edge.
     pub(crate) stroke: f32,
 }
@@ -93,7 +95,9 @@ fn describe(found: &[usize], ink: &Gray) -> Piece {
         }
     }
     let mut levels: Vec<f32> = found.iter().map(|&at| ink.pixels[at]).collect();
-    Piece { area: found.len(), bounds, on_edge, level: quantile(&mut levels, 0.98), stroke: 0.0 }
+    let level = quantile(&mut levels, 0.98);
+    let solid = levels.iter().filter(|&&ink| ink >= 0.75 * level).count();
+    Piece { area: found.len(), bounds, on_edge, level, solid, stroke: 0.0 }
 }
 
 /// The ink of the `chosen` pieces above the edge level of each: pens differ, and a ruled line that a digit touches

@@ -22,6 +22,10 @@ const MOST_PARTS: usize = 40;
 const DIRT: f32 = 0.45;
 /// Shadows are fainter than this.
 const SHADOW: f32 = 0.45;
+/// Ink fainter than this must be in one piece or nearly, with edges of its own.
+const VAGUE: f32 = 0.25;
+/// Pieces of a digit that is so faint, at most.
+const FAINT_PARTS: usize = 3;
 /// Shapes at least this tall, as a share of the tallest, are digits of their own.
 const COMPARABLE: f64 = 0.45;
 /// More shapes than this are a text or a texture, where one digit is wanted and where several are.
@@ -40,6 +44,8 @@ pub(crate) struct Shape {
     pub(crate) level: f32,
     /// Pixels of ink.
     pub(crate) area: usize,
+    /// Pixels of ink that are nearly as black as their piece is where it is blackest.
+    pub(crate) solid: usize,
     /// Width of its strokes in pixels.
     pub(crate) stroke: f32,
     /// Whether it reaches the edge of the picture.
@@ -53,6 +59,7 @@ impl Shape {
             bounds: piece.bounds,
             level: piece.level,
             area: piece.area,
+            solid: piece.solid,
             stroke: piece.stroke,
             cut_off: piece.touches_edge(),
         }
@@ -68,6 +75,15 @@ impl Shape {
 
     pub(crate) fn long_side(&self) -> usize {
         self.width().max(self.height())
+    }
+
+    /// Whether it is noise or the light: very faint, and scattered, or fading at its edges, which ink does not; or
+    /// faint and so flat that it is no digit, but what a shadow and a ruled line make where they cross.
+    fn is_vague(&self) -> bool {
+        let scattered = self.members.len() > FAINT_PARTS;
+        let fading = self.solid * 2 < self.area;
+        let flat = self.width() * 2 > self.height() * 5;
+        (self.level < VAGUE && (scattered || fading)) || (self.level < SHADOW && flat)
     }
 
     /// Whether it is what flattening leaves of the edge of a shadow: faint, long and straight. One that ruled
@@ -86,6 +102,7 @@ impl Shape {
         self.stroke = (self.stroke * self.area as f32 + other.stroke * other.area as f32) / whole;
         self.level = self.level.max(other.level);
         self.area += other.area;
+        self.solid += other.solid;
         self.cut_off |= other.cut_off;
         let ([l, t, r, b], [l2, t2, r2, b2]) = (self.bounds, other.bounds);
         self.bounds = [l.min(l2), t.min(t2), r.max(r2), b.max(b2)];
@@ -142,6 +159,7 @@ pub(crate) fn find(ink: &Gray, lines: &Lines, threshold: f32, multi: bool) -> Re
         shape.members.len() <= MOST_PARTS
             && shape.long_side() >= least_side(ink.width, ink.height)
             && shape.level >= least_level(threshold)
+            && !shape.is_vague()
             && !shape.is_edge_of_shadow(ink.width.max(ink.height))
     };
     let shapes: Vec<Shape> = shapes.into_iter().filter(whole).collect();
@@ -178,7 +196,7 @@ fn least_level(threshold: f32) -> f32 {
 
 /// The least long side of a digit.
 fn least_side(width: usize, height: usize) -> usize {
-    (width.max(height) / 50).max(6)
+    (width.max(height) / 50).max(9)
 }
 
 /// The ink: the connected pieces above `threshold` that are dark enough, each cut at its own edge level.
@@ -377,7 +395,7 @@ mod tests {
     use super::*;
 
     fn shape(bounds: [usize; 4]) -> Shape {
-        Shape { members: vec![], bounds, level: 1.0, area: 100, stroke: 4.0, cut_off: false }
+        Shape { members: vec![], bounds, level: 1.0, area: 100, solid: 90, stroke: 4.0, cut_off: false }
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! strokes. So the digit is enlarged or shrunk until its longer side has [`SIDE`] pixels, is made black and
 //! white there, and the last stage makes the grey anew.
 
+use std::collections::BTreeMap;
+
 use super::distance::{Mask, nearest, signed};
 use super::gray::Gray;
 use super::pieces::{EDGE, NONE, pieces};
@@ -99,6 +101,9 @@ pub(crate) fn stroke_width(signed: &Gray) -> f32 {
     4.0 * inside.iter().sum::<f32>() / inside.len().max(1) as f32
 }
 
+/// A gap's length, and the pixels on either side of it.
+type Bridge = (f32, usize, usize);
+
 /// Bridges small gaps between pieces of a digit with a stroke; says whether there were any. A ruled line that was
 /// taken out leaves a gap of `line_gap`.
 fn join(mask: &mut Mask, line_gap: f32) -> bool {
@@ -110,21 +115,22 @@ fn join(mask: &mut Mask, line_gap: f32) -> bool {
     let width = mask.width;
     let stroke = stroke_width(&signed(mask));
     let near = nearest(mask);
-    let mut bridges = std::collections::BTreeMap::new();
+    let mut bridges: BTreeMap<(u32, u32), Vec<Bridge>> = BTreeMap::new();
     for i in 0..mask.pixels.len() {
         for j in [i + 1, i + width].into_iter().filter(|&j| j < mask.pixels.len()) {
             let (from, to) = (near.index[i], near.index[j]);
             let (a, b) = (parts.labels[from], parts.labels[to]);
             let gap = between(from, to, width);
             if a != b && gap <= JOINED * stroke + line_gap {
-                let entry = bridges.entry((a.min(b), a.max(b))).or_insert((gap, from, to));
-                if gap < entry.0 {
-                    *entry = (gap, from, to);
-                }
+                bridges.entry((a.min(b), a.max(b))).or_default().push((gap, from, to));
             }
         }
     }
-    for &(_, from, to) in bridges.values() {
+    for pairs in bridges.values() {
+        // The ends of two strokes face each other over their whole width: the middle is where the pen went.
+        let least = pairs.iter().fold(f32::INFINITY, |least, pair| least.min(pair.0));
+        let facing: Vec<_> = pairs.iter().filter(|pair| pair.0 <= least + 1.0).collect();
+        let &(_, from, to) = facing[facing.len() / 2];
         draw(mask, from, to, 0.45 * stroke);
     }
     !bridges.is_empty()
@@ -164,5 +170,21 @@ mod tests {
         let large =
             Gray::from_fn(224, 224, |x, y| plane.cubic((x as f64 + 0.5) / 8.0, (y as f64 + 0.5) / 8.0));
         stroke_width(&signed(&Mask::of(&large, |d| d > EDGE))) / SIDE as f32
+    }
+
+    #[test]
+    fn a_gap_is_bridged_and_a_wide_one_is_not() {
+        for (gap, bridged) in [(8, true), (60, false)] {
+            let mut mask = Mask::of(
+                &Gray::from_fn(100, 200, |x, y| {
+                    f32::from(u8::from(
+                        x.abs_diff(50) < 8 && y.abs_diff(100) * 2 >= gap && y.abs_diff(100) < 90,
+                    ))
+                }),
+                |d| d > 0.5,
+            );
+            assert_eq!(join(&mut mask, 0.0), bridged);
+            assert_eq!(mask.pixels[100 * 100 + 50], bridged);
+        }
     }
 }

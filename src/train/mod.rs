@@ -5,9 +5,12 @@
 //! augmentation does.
 //! What there is to see of a run: [`histograms`] of everything in it, its worst [`mistakes`], and the [`record`] that
 //! [`crate::report`] draws.
+//! [`answer`] asks a model about pictures, and [`builtin`] is one that is there from the start.
 
+pub mod answer;
 pub mod atomic;
 pub mod augmented;
+pub mod builtin;
 mod disk;
 pub mod engine;
 pub mod ensemble;

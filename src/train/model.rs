@@ -1,5 +1,6 @@
 //! The model file: weights with PyTorch's names and layouts, and everything needed to rebuild the network.
 
+use super::builtin::BUILTIN;
 use super::tensors::{self, Tensor, Tensors};
 use super::{atomic, engine::Weights};
 use crate::data::PixelTransform;
@@ -143,11 +144,15 @@ impl Model {
         Ok(Self { recipe, input, classes: metadata.classes, transform: metadata.transform, weights })
     }
 
-    /// Reads `model.safetensors` of a run folder, or a model file itself.
+    /// Reads `model.safetensors` of a run folder, or a model file itself; [`BUILTIN`] is the model that is part of the
+    /// program.
     ///
     /// # Errors
     /// [`Error::BadFile`] when there is none or it is not one.
     pub fn of_run(run: &Path) -> Result<Self> {
+        if run == Path::new(BUILTIN) {
+            return super::builtin::load();
+        }
         let path = if run.is_dir() { run.join(super::folder::MODEL) } else { run.to_owned() };
         if !path.is_file() {
             bail!(Error::BadFile(format!(
