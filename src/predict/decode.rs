@@ -18,6 +18,10 @@ use crate::error::Error;
 const MAX_PIXELS: u64 = 64 << 20;
 /// Bytes of a decoded picture, at most.
 const MAX_DECODED: u64 = 256 << 20;
+/// Bytes of a decoded picture that a file of any length may have.
+const FREE_DECODED: u64 = 16 << 20;
+/// Further bytes of a decoded picture for each byte of its file, at most: deflate makes 1032 of one.
+const MAX_RATIO: u64 = 1100;
 /// Bytes of a picture file, at most.
 const MAX_FILE: u64 = 128 << 20;
 /// The longer side at which the stages work: a digit a fortieth of it high still has more than MNIST's 20 pixels.
@@ -103,7 +107,7 @@ pub fn read(path: &Path) -> Result<Picture> {
 ///
 /// # Errors
 /// [`Error::BadFile`] if the bytes are no such picture, are damaged or cut short, or say more than 64 Mi
-/// pixels or 256 MiB.
+/// pixels, 256 MiB, or 16 MiB and 1100 times the file's length.
 pub fn decode(bytes: &[u8]) -> Result<Picture> {
     let (mut picture, orientation) = decode_pixels(bytes)?;
     picture.apply_orientation(orientation);
@@ -134,17 +138,20 @@ fn decode_pixels(bytes: &[u8]) -> Result<(DynamicImage, Orientation)> {
             what_it_is(bytes)
         )));
     }
+    // A short file that says a large picture is not believed.
+    let most = (FREE_DECODED + MAX_RATIO * bytes.len() as u64).min(MAX_DECODED);
     let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_DECODED);
+    limits.max_alloc = Some(most);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(|error| refused(&error))?;
     let (width, height) = decoder.dimensions();
     check_size(u64::from(width), u64::from(height))?;
-    if decoder.total_bytes() > MAX_DECODED {
+    if decoder.total_bytes() > most {
         bail!(Error::BadFile(format!(
-            "the header says {width}x{height} pixels of {} bytes in all, expected at most {MAX_DECODED} bytes; \
-             save the picture smaller or with 8 bits a channel",
-            decoder.total_bytes()
+            "the header says {width}x{height} pixels of {} bytes in all, expected at most {most} bytes from a file \
+             of {} bytes; save the picture smaller or with 8 bits a channel",
+            decoder.total_bytes(),
+            bytes.len()
         )));
     }
     // A broken EXIF block costs the orientation, not the picture.

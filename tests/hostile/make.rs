@@ -574,6 +574,7 @@ fn picture_cases() -> Vec<Case> {
     for word in [54_u32, 0, 54, 40, 0x7fff_ffff, 0x7fff_ffff, 0x0018_0001, 0, 0, 0, 0, 0, 0] {
         bmp.extend(word.to_le_bytes());
     }
+    let pixels_of_nothing = [png(8000, 8000), b"\0\0\0\0IDAT\x35\xaf\x06\x1e".to_vec()].concat();
     let webp = [&b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f"[..], &[0xff; 12]].concat();
     vec![
         case("empty.png", Picture, "not a picture that can be read", []),
@@ -586,6 +587,7 @@ fn picture_cases() -> Vec<Case> {
         case("header-only.png", Picture, "damaged or cut short", png(28, 28)),
         case("pixels-overflow.png", Picture, "too large to decode", png(0x7fff_ffff, 0x7fff_ffff)),
         case("many-pixels.png", Picture, "damaged or cut short", png(65_535, 65_535)),
+        case("large-for-its-file.png", Picture, "from a file of 45 bytes", pixels_of_nothing),
         case("no-pixels.png", Picture, "Invalid image dimensions", png(0, 28)),
         case(
             "cut-short.jpg",
