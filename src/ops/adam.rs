@@ -2,7 +2,7 @@
 
 use super::case::{Case, Fill};
 use super::control::{self, STEP};
-use super::real::Real;
+use super::real::{Real, unless_faded};
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
 use super::{
@@ -122,8 +122,8 @@ impl<T: Real> Settings<T> {
 
     /// Updates a parameter and its moments.
     pub(super) fn step(&self, gradient: T, parameter: &mut T, first: &mut T, second: &mut T) {
-        *first = (gradient - *first).mul_add(self.new_first, *first);
-        *second = (gradient * gradient - *second).mul_add(self.new_second, *second);
+        *first = unless_faded((gradient - *first).mul_add(self.new_first, *first));
+        *second = unless_faded((gradient * gradient - *second).mul_add(self.new_second, *second));
         let decayed = *parameter - self.decay * *parameter;
         *parameter = decayed - self.corrected_rate * *first / (second.sqrt() + self.epsilon);
     }
@@ -153,9 +153,9 @@ impl<V: Copy> Settings<V> {
         [parameter, first, second]: [&mut [f32]; 3],
     ) {
         let (old, old_first, old_second) = (s.load_part(parameter), s.load_part(first), s.load_part(second));
-        let new_first = s.fma(s.sub(gradient, old_first), self.new_first, old_first);
+        let new_first = s.unless_faded(s.fma(s.sub(gradient, old_first), self.new_first, old_first));
         let square = s.mul(gradient, gradient);
-        let new_second = s.fma(s.sub(square, old_second), self.new_second, old_second);
+        let new_second = s.unless_faded(s.fma(s.sub(square, old_second), self.new_second, old_second));
         let decayed = s.sub(old, s.mul(self.decay, old));
         let root = s.add(s.sqrt(new_second), self.epsilon);
         let new = s.sub(decayed, s.div(s.mul(self.corrected_rate, new_first), root));

@@ -196,7 +196,7 @@ impl Formula for BatchNorm {
         Split::Shares
     }
 
-    fn regions(p: &Params, binding: usize, _: usize) -> Vec<Region> {
+    fn regions(p: &Params, binding: usize) -> Vec<Region> {
         match binding {
             0 | 5 => vec![Region::features(p.channels)],
             1 => [p.gamma, p.beta].map(|first| Region::words(first, p.channels as usize)).into(),

@@ -174,7 +174,7 @@ impl Formula for BatchNormGrad {
         Split::Shares
     }
 
-    fn regions(p: &Params, binding: usize, _: usize) -> Vec<Region> {
+    fn regions(p: &Params, binding: usize) -> Vec<Region> {
         match binding {
             0 | 1 | 6 => vec![Region::features(p.channels)],
             5 => [p.gamma_grad, p.beta_grad].map(|first| Region::words(first, p.channels as usize)).into(),

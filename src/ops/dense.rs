@@ -89,7 +89,7 @@ impl Formula for Dense {
         dense_cpu::split(p.blocks as usize)
     }
 
-    fn regions(p: &Params, binding: usize, _: usize) -> Vec<Region> {
+    fn regions(p: &Params, binding: usize) -> Vec<Region> {
         let (inputs, units) = (p.inputs as usize, p.units as usize);
         match binding {
             0 | 2 => vec![Region::ALL],

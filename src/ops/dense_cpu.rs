@@ -3,7 +3,7 @@
 //! Every output is one chain of fused multiply-adds in the reference's order, whatever the tile, the instructions or the thread
 //! that computes it, so results do not depend on how the work is divided.
 
-use super::share::{Part, Region, Split, feature_run};
+use super::share::{Part, Region, Split};
 use super::simd::Simd;
 use super::{LANES, dense_weight_grad};
 use std::cell::RefCell;
@@ -143,22 +143,15 @@ impl Product<'_> {
     }
 }
 
-/// Whether a share of the weights is columns, which is what [`dense`](super::dense) reads of them, and not rows: where it
-/// cuts no vector and no cache line.
-fn owns_columns(units: usize, of: usize) -> bool {
-    feature_run(units, of) == LANES
-}
-
 /// What [`weights`] touches of `x`, of `y_grad`, and of buffers laid out as the parameters.
-pub(super) fn weight_regions(p: &dense_weight_grad::Params, shares: usize) -> [Vec<Region>; 3] {
+pub(super) fn weight_regions(p: &dense_weight_grad::Params) -> [Vec<Region>; 3] {
     let (inputs, units) = (p.inputs as usize, p.units as usize);
-    let by_owner = owns_columns(units, shares);
-    let y_grad = if by_owner { Region::features(p.units) } else { Region::ALL };
-    let x = if by_owner { Region::ALL } else { Region::features(p.inputs) };
-    [vec![x], vec![y_grad], vec![Region::words(p.weight, inputs * units), Region::words(p.bias, units)]]
+    let parameters = vec![Region::words(p.weight, inputs * units), Region::words(p.bias, units)];
+    [vec![Region::features(p.inputs)], vec![Region::ALL], parameters]
 }
 
-/// The gradients of this share's weights and biases.
+/// The gradients of this share's weights and biases. A share is rows, which lie together: of columns, the processor would
+/// fetch the neighbour's ahead of their use and take them from its cache.
 #[inline(always)]
 pub(super) fn weights<S: Simd>(
     s: S,
@@ -169,13 +162,10 @@ pub(super) fn weights<S: Simd>(
     keep: &mut impl Keep<S>,
 ) {
     let (blocks, inputs, units) = (p.blocks as usize, p.inputs as usize, p.units as usize);
-    let (rows, columns) = match *part {
-        Part::Share { of, .. } if owns_columns(units, of) => (0..inputs, part.features(units)),
-        _ => (part.features(inputs), 0..units),
-    };
+    let rows = part.features(inputs);
     let mut scratch = take_scratch();
-    panels(y_grad, units, blocks, columns.clone(), &mut scratch);
-    let outer = Outer { x, inputs, panels: &scratch, images: blocks * LANES, columns, units };
+    panels(y_grad, units, blocks, &mut scratch);
+    let outer = Outer { x, inputs, panels: &scratch, images: blocks * LANES, units };
     let has_biases = rows.end == inputs;
     outer.run(s, rows, p.weight as usize, keep);
     if has_biases {
@@ -191,27 +181,24 @@ struct Outer<'a> {
     x: &'a [f32],
     /// Features of x.
     inputs: usize,
-    /// Gradients of `columns`: `[panel of 16 units][image][16]`, see [`panels`].
+    /// Gradients: `[panel of 16 units][image][16]`, see [`panels`].
     panels: &'a [f32],
     /// Images, with padding.
     images: usize,
     /// Units of the panels.
-    columns: Range<usize>,
-    /// All units.
     units: usize,
 }
 
-/// Brings the gradients of `units` to units innermost: `[panel of 16 units][image][16]`. The last panel is filled up
-/// with zeros.
+/// Brings gradients to units innermost: `[panel of 16 units][image][16]`. The last panel is filled up with zeros.
 #[inline(always)]
-fn panels(y_grad: &[f32], features: usize, blocks: usize, units: Range<usize>, into: &mut Vec<f32>) {
+fn panels(y_grad: &[f32], units: usize, blocks: usize, into: &mut Vec<f32>) {
     into.clear();
-    into.resize(units.len().div_ceil(LANES) * blocks * LANES * LANES, 0.0);
+    into.resize(units.div_ceil(LANES) * blocks * LANES * LANES, 0.0);
     for (panel, tiles) in into.chunks_exact_mut(blocks * LANES * LANES).enumerate() {
-        let first = units.start + panel * LANES;
-        let width = LANES.min(units.end - first);
+        let first = panel * LANES;
+        let width = LANES.min(units - first);
         for (block, tile) in tiles.chunks_exact_mut(LANES * LANES).enumerate() {
-            let from = &y_grad[(block * features + first) * LANES..][..width * LANES];
+            let from = &y_grad[(block * units + first) * LANES..][..width * LANES];
             for (unit, lanes) in from.chunks_exact(LANES).enumerate() {
                 for (lane, &gradient) in lanes.iter().enumerate() {
                     tile[lane * LANES + unit] = gradient;
@@ -242,7 +229,7 @@ impl Outer<'_> {
     /// Hands the gradients of the weights in `rows` to `keep`; the first row lies at word `first`.
     #[inline(always)]
     fn run<S: Simd>(&self, s: S, rows: Range<usize>, first: usize, keep: &mut impl Keep<S>) {
-        let count = self.columns.len().div_ceil(LANES);
+        let count = self.units.div_ceil(LANES);
         let mut panel = 0;
         macro_rules! strips {
             ($($panels:literal: $($rows:literal)*;)*) => {{
@@ -343,7 +330,7 @@ impl Outer<'_> {
     /// The words of a panel in a row that begins at word `first`.
     #[inline(always)]
     fn words(&self, first: usize, panel: usize) -> Range<usize> {
-        let unit = self.columns.start + panel * LANES;
-        first + unit..first + self.columns.end.min(unit + LANES)
+        let unit = panel * LANES;
+        first + unit..first + self.units.min(unit + LANES)
     }
 }

@@ -87,7 +87,7 @@ impl Formula for DenseInputGrad {
         dense_cpu::split(p.blocks as usize)
     }
 
-    fn regions(p: &Params, binding: usize, _: usize) -> Vec<Region> {
+    fn regions(p: &Params, binding: usize) -> Vec<Region> {
         match binding {
             0 | 3 => vec![Region::ALL],
             1 => vec![Region::words(p.weight, (p.inputs * p.units) as usize)],

@@ -54,8 +54,8 @@ impl Formula for DenseWeightGrad {
         Split::Shares
     }
 
-    fn regions(p: &Params, binding: usize, shares: usize) -> Vec<Region> {
-        let [x, y_grad, parameters] = dense_cpu::weight_regions(p, shares);
+    fn regions(p: &Params, binding: usize) -> Vec<Region> {
+        let [x, y_grad, parameters] = dense_cpu::weight_regions(p);
         match binding {
             0 => x,
             1 => y_grad,

@@ -86,8 +86,8 @@ impl Formula for DenseWeightUpdateSgd {
         Split::Shares
     }
 
-    fn regions(p: &Params, binding: usize, shares: usize) -> Vec<Region> {
-        let [x, y_grad, parameters] = dense_cpu::weight_regions(&p.gradient(), shares);
+    fn regions(p: &Params, binding: usize) -> Vec<Region> {
+        let [x, y_grad, parameters] = dense_cpu::weight_regions(&p.gradient());
         match binding {
             0 => x,
             1 => y_grad,

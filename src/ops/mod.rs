@@ -281,8 +281,8 @@ pub trait Formula: Sync {
     fn split(_p: &Self::Params) -> Split {
         Split::Whole
     }
-    /// What a [`Split::Shares`] call touches of the buffer at `binding`, when there are `shares` of them.
-    fn regions(_p: &Self::Params, _binding: usize, _shares: usize) -> Vec<Region> {
+    /// What a [`Split::Shares`] call touches of the buffer at `binding`.
+    fn regions(_p: &Self::Params, _binding: usize) -> Vec<Region> {
         vec![Region::ALL]
     }
     /// The fast CPU version of one part.
@@ -313,8 +313,8 @@ pub trait Op: Sync {
     fn reference_tracked(&self, params: &[u32], args: Vec<Slot<'_, Tracked>>);
     /// How the fast CPU version divides.
     fn split(&self, params: &[u32]) -> Split;
-    /// What a [`Split::Shares`] call touches of the buffer at `binding`, when there are `shares` of them.
-    fn regions(&self, params: &[u32], binding: usize, shares: usize) -> Vec<Region>;
+    /// What a [`Split::Shares`] call touches of the buffer at `binding`.
+    fn regions(&self, params: &[u32], binding: usize) -> Vec<Region>;
     /// The fast CPU version of one part.
     fn cpu(&self, params: &[u32], args: &CpuArgs<'_>, part: Part);
     /// Test cases, parameters as words.
@@ -356,8 +356,8 @@ impl<F: Formula> Op for F {
     fn split(&self, params: &[u32]) -> Split {
         F::split(&typed(params))
     }
-    fn regions(&self, params: &[u32], binding: usize, shares: usize) -> Vec<Region> {
-        F::regions(&typed(params), binding, shares)
+    fn regions(&self, params: &[u32], binding: usize) -> Vec<Region> {
+        F::regions(&typed(params), binding)
     }
     fn cpu(&self, params: &[u32], args: &CpuArgs<'_>, part: Part) {
         F::cpu(&typed(params), args, part);

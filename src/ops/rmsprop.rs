@@ -2,7 +2,7 @@
 
 use super::case::{Case, Fill};
 use super::control::{self, STEP};
-use super::real::Real;
+use super::real::{Real, unless_faded};
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd, load_some, store_some};
 use super::{
@@ -46,11 +46,11 @@ impl simd::Kernel for Step<'_> {
         for at in (0..self.gradients.len()).step_by(LANES) {
             let gradient = load_some(s, &self.gradients[at..]);
             let new = s.mul(one_minus_rho, s.mul(gradient, gradient));
-            let square = s.fma(rho, load_some(s, &self.mean_square[at..]), new);
+            let square = s.unless_faded(s.fma(rho, load_some(s, &self.mean_square[at..]), new));
             store_some(s, &mut self.mean_square[at..], square);
             let mut change = s.div(s.mul(rate, gradient), s.sqrt(s.add(square, epsilon)));
             if self.p.momentum != 0.0 {
-                change = s.fma(momentum, load_some(s, &self.velocity[at..]), change);
+                change = s.unless_faded(s.fma(momentum, load_some(s, &self.velocity[at..]), change));
                 store_some(s, &mut self.velocity[at..], change);
             }
             let parameter = s.sub(load_some(s, &self.parameters[at..]), change);
@@ -88,13 +88,13 @@ impl Formula for RmsProp {
         let (rho, one_minus_rho) = (T::of(f64::from(p.rho)), T::of(f64::from(p.one_minus_rho)));
         let (momentum, epsilon) = (T::of(f64::from(p.momentum)), T::of(f64::from(p.epsilon)));
         for i in 0..p.len as usize {
-            mean_square[i] = rho * mean_square[i] + one_minus_rho * (gradients[i] * gradients[i]);
+            mean_square[i] = unless_faded(rho * mean_square[i] + one_minus_rho * (gradients[i] * gradients[i]));
             let change = rate * gradients[i] / (mean_square[i] + epsilon).sqrt();
             if p.momentum == 0.0 {
                 parameters[i] = parameters[i] - change;
                 continue;
             }
-            velocity[i] = momentum * velocity[i] + change;
+            velocity[i] = unless_faded(momentum * velocity[i] + change);
             parameters[i] = parameters[i] - velocity[i];
         }
     }

@@ -2,7 +2,7 @@
 
 use super::case::{Case, Fill};
 use super::control::{self, STEP};
-use super::real::Real;
+use super::real::{Real, unless_faded};
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
 use super::{
@@ -113,7 +113,7 @@ impl<T: Real> Settings<T> {
             *parameter = *parameter - change;
             return;
         }
-        *velocity = self.momentum * *velocity - change;
+        *velocity = unless_faded(self.momentum * *velocity - change);
         let nesterov = self.momentum * *velocity - change;
         *parameter += if self.rule == Rule::Nesterov { nesterov } else { *velocity };
     }
@@ -136,7 +136,7 @@ impl<V: Copy> Settings<V> {
         if self.rule == Rule::Plain {
             return s.store_part(parameter, s.sub(old, change));
         }
-        let new_velocity = s.sub(s.mul(self.momentum, s.load_part(velocity)), change);
+        let new_velocity = s.unless_faded(s.sub(s.mul(self.momentum, s.load_part(velocity)), change));
         s.store_part(velocity, new_velocity);
         let nesterov = s.sub(s.mul(self.momentum, new_velocity), change);
         let step = if self.rule == Rule::Nesterov { nesterov } else { new_velocity };

@@ -6,6 +6,7 @@
 //! the intrinsics.
 
 use super::LANES;
+use super::real::FADED;
 
 /// A set of instructions that works on vectors of 16 numbers.
 pub trait Simd: Copy + Send + Sync {
@@ -69,6 +70,13 @@ pub trait Simd: Copy + Send + Sync {
     fn round(self, a: Self::V) -> Self::V;
     /// The sum of the lanes, always added in the same order.
     fn sum(self, a: Self::V) -> f32;
+
+    /// `a`, or 0 where it has [`FADED`]; NaN stays.
+    #[inline(always)]
+    fn unless_faded(self, a: Self::V) -> Self::V {
+        let zero = self.splat(0.0);
+        self.select_gt(self.splat(FADED), self.max(a, self.sub(zero, a)), zero, a)
+    }
 
     /// e^a with an error below 2 ulp for results that are normal numbers; 0 below e^-87, and capped at e^88.
     #[inline(always)]
@@ -513,6 +521,27 @@ mod tests {
     fn exp_is_accurate_with_every_set_of_instructions() {
         check(|k| dispatch(k));
         check(|k| k.run(Plain));
+    }
+
+    #[test]
+    fn faded_numbers_become_zero_and_others_stay() {
+        struct Fade<'a>(&'a mut [f32; LANES]);
+        impl Kernel for Fade<'_> {
+            fn run<S: Simd>(self, s: S) {
+                let faded = s.unless_faded(s.load(self.0));
+                s.store(self.0, faded);
+            }
+        }
+        let mut values = [1.0; LANES];
+        values[..7].copy_from_slice(&[0.9e-30, -0.9e-30, 1e-40, 1.1e-30, -1.1e-30, f32::INFINITY, f32::NAN]);
+        let expected = values.map(|x| crate::ops::real::unless_faded(x).to_bits());
+        assert_eq!(expected[..3], [0; 3]);
+        assert_eq!(expected[3..], values.map(f32::to_bits)[3..]);
+        let mut plain = values;
+        dispatch(Fade(&mut values));
+        Fade(&mut plain).run(Plain);
+        assert_eq!(values.map(f32::to_bits), expected);
+        assert_eq!(plain.map(f32::to_bits), expected);
     }
 
     #[test]

@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-
 use crate::make::{self, Use};
 use crate::pack;
 

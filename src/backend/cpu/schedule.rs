@@ -75,10 +75,10 @@ impl Schedule {
             {
                 calls.push(bound);
                 *aligned = (*aligned).max(align);
-                touched.extend(touches(call, slots, threads));
+                touched.extend(touches(call, slots));
                 continue;
             }
-            let touches = touches(call, slots, threads);
+            let touches = touches(call, slots);
             if touches.iter().any(|new| touched.iter().any(|old| old.needs_barrier(new))) {
                 segments.push(Segment::Barrier);
                 touched.clear();
@@ -115,12 +115,12 @@ impl Touch {
     }
 }
 
-fn touches(call: &Call, slots: &Slots, threads: usize) -> Vec<Touch> {
+fn touches(call: &Call, slots: &Slots) -> Vec<Touch> {
     let split = call.op.split(&call.params);
     let mut touches = Vec::new();
     for (binding, (id, bound)) in call.buffers.iter().zip(call.op.bindings()).enumerate() {
         let regions = match split {
-            Split::Shares => call.op.regions(&call.params, binding, threads),
+            Split::Shares => call.op.regions(&call.params, binding),
             Split::Whole | Split::Blocks { .. } => vec![Region::ALL],
         };
         let (slot, writes) = (slots.of[id.0], bound.access != Access::Read);
