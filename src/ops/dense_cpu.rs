@@ -208,6 +208,10 @@ fn panels(y_grad: &[f32], units: usize, blocks: usize, into: &mut Vec<f32>) {
     }
 }
 
+/// With as many images as this, sums take so long that a larger tile gains more than overlapping the optimiser with the next
+/// tile's sums, for which there are not registers enough.
+const LONG: usize = 64;
+
 /// A finished tile. Its vectors are kept one by one while the next tile is summed, so that the optimiser's divisions and
 /// roots overlap with multiply-adds.
 struct Made<const R: usize, const P: usize> {
@@ -232,32 +236,39 @@ impl Outer<'_> {
         let count = self.units.div_ceil(LANES);
         let mut panel = 0;
         macro_rules! strips {
-            ($($panels:literal: $($rows:literal)*;)*) => {{
-                $(while count - panel >= $panels {
+            ($overlap:literal, $($panels:literal: $($rows:literal)*;)*) => {{
+                $({
+                    let strips = (count - panel) / $panels;
                     let mut row = rows.start;
                     $({
                         let mut made = Made::<$rows, $panels>::nothing();
-                        while rows.end - row >= $rows {
-                            self.tile(s, row, panel, first, &mut made, keep);
+                        while strips > 0 && rows.end - row >= $rows {
+                            // All panels for these rows: their inputs come from far away.
+                            for strip in 0..strips {
+                                let panel = panel + strip * $panels;
+                                self.tile::<S, $rows, $panels, $overlap>(s, row, panel, first, &mut made, keep);
+                            }
                             row += $rows;
                         }
                         while made.kept < $rows * $panels {
                             self.keep_next(s, first, &mut made, keep);
                         }
                     })*
-                    panel += $panels;
+                    panel += strips * $panels;
                 })*
+                debug_assert_eq!(panel, count);
             }};
         }
-        match S::REGISTERS {
-            32.. => strips!(4: 4 1; 2: 8 2 1; 1: 16 4 1;),
-            8.. => strips!(2: 2 1; 1: 6 2 1;),
-            _ => strips!(1: 2 1;),
+        match (S::REGISTERS, self.images) {
+            (32.., LONG..) => strips!(false, 2: 12 4 1; 1: 16 4 1;),
+            (32.., _) => strips!(true, 4: 4 1; 2: 8 2 1; 1: 16 4 1;),
+            (8.., _) => strips!(true, 2: 2 1; 1: 6 2 1;),
+            _ => strips!(true, 1: 2 1;),
         }
     }
 
     #[inline(always)]
-    fn tile<S: Simd, const R: usize, const P: usize>(
+    fn tile<S: Simd, const R: usize, const P: usize, const OVERLAP: bool>(
         &self,
         s: S,
         row: usize,
@@ -273,6 +284,9 @@ impl Outer<'_> {
         }
         for block in 0..self.images / LANES {
             let x = &self.x[(block * self.inputs + row) * LANES..][..R * LANES];
+            for r in R..2 * R {
+                s.prefetch(self.x, (block * self.inputs + row + r) * LANES);
+            }
             for lane in 0..LANES {
                 let mut gradients = [s.splat(0.0); P];
                 for p in 0..P {
@@ -284,10 +298,18 @@ impl Outer<'_> {
                         sums[r][p] = s.fma(value, gradients[p], sums[r][p]);
                     }
                 }
-                if made.kept < R * P {
+                if OVERLAP && made.kept < R * P {
                     self.keep_next(s, first, made, keep);
                 }
             }
+        }
+        if !OVERLAP {
+            for r in 0..R {
+                for p in 0..P {
+                    keep.keep(s, self.words(first + (row + r) * self.units, panel + p), sums[r][p]);
+                }
+            }
+            return;
         }
         while made.kept < R * P {
             self.keep_next(s, first, made, keep);

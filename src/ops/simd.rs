@@ -22,6 +22,9 @@ pub trait Simd: Copy + Send + Sync {
     fn load(self, from: &[f32]) -> Self::V;
     /// Puts the lanes into the first 16 numbers of `to`.
     fn store(self, to: &mut [f32], v: Self::V);
+    /// Brings the cache line of `from[at]` closer, if the instructions can; `at` may be past the end.
+    #[inline(always)]
+    fn prefetch(self, _from: &[f32], _at: usize) {}
     /// The numbers of `from` (at most 16), then zeros.
     #[inline(always)]
     fn load_part(self, from: &[f32]) -> Self::V {
@@ -358,6 +361,11 @@ mod x86 {
             unsafe { _mm512_storeu_ps(to.as_mut_ptr(), v) }
         }
         #[inline(always)]
+        fn prefetch(self, from: &[f32], at: usize) {
+            // SAFETY: prefetching reads nothing; any address will do.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.as_ptr().wrapping_add(at).cast()) }
+        }
+        #[inline(always)]
         fn load_part(self, from: &[f32]) -> __m512 {
             if from.len() == LANES {
                 return self.load(from);
@@ -446,6 +454,11 @@ mod x86 {
             let from = &from[..LANES];
             // SAFETY: 16 numbers, checked above.
             unsafe { [_mm256_loadu_ps(from.as_ptr()), _mm256_loadu_ps(from.as_ptr().add(8))] }
+        }
+        #[inline(always)]
+        fn prefetch(self, from: &[f32], at: usize) {
+            // SAFETY: prefetching reads nothing; any address will do.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.as_ptr().wrapping_add(at).cast()) }
         }
         #[inline(always)]
         fn store(self, to: &mut [f32], v: Self::V) {

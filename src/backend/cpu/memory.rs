@@ -1,28 +1,48 @@
-//! Memory of the buffers, aligned to cache lines.
+//! Memory of the buffers: one piece, in huge pages where the system has them, since kernels jump about in more pages than the
+//! processor keeps the addresses of.
 
 use crate::ops::share::SharedBuffer;
+use memmap2::{MmapMut, MmapOptions};
+use std::ops::Range;
 
-/// A cache line, which is also one vector of 16 numbers.
-#[repr(C, align(64))]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Line([u32; 16]);
+/// Bytes of a cache line, which is also one vector of 16 numbers.
+const LINE: usize = 64;
+/// Bytes of a huge page on most systems.
+const HUGE_PAGE: usize = 2 << 20;
 
-/// One allocation for each slot; they never move.
+/// The slots; they never move.
 pub(super) struct Memory {
-    slots: Vec<(Vec<Line>, usize)>,
+    map: MmapMut,
+    slots: Vec<Range<usize>>,
 }
 
 impl Memory {
-    /// Zeroed slots of these many words.
+    /// Zeroed slots of these many words, each at the start of a cache line.
+    ///
+    /// # Panics
+    /// When the system has no such memory, as every other allocation does.
     pub(super) fn new(words: &[usize]) -> Self {
-        let line = Line([0; 16]);
-        Self { slots: words.iter().map(|&words| (vec![line; words.div_ceil(16)], words)).collect() }
+        let bytes: usize = words.iter().map(|&words| (words * 4).next_multiple_of(LINE)).sum();
+        let mut map = MmapOptions::new().len(bytes + HUGE_PAGE).map_anon().expect("memory for the buffers");
+        let mut end = map.as_ptr().align_offset(HUGE_PAGE);
+        #[cfg(target_os = "linux")]
+        {
+            // Without huge pages everything works as well, more slowly.
+            let _ = map.advise_range(memmap2::Advice::HugePage, end, bytes.next_multiple_of(4096));
+        }
+        let slots = words.iter().map(|&words| {
+            let start = end;
+            end += (words * 4).next_multiple_of(LINE);
+            start..start + words * 4
+        });
+        let slots = slots.collect();
+        debug_assert!(end <= map.as_mut().len());
+        Self { map, slots }
     }
 
     /// The words of a slot.
     pub(super) fn slot_mut(&mut self, slot: usize) -> &mut [u32] {
-        let (lines, words) = &mut self.slots[slot];
-        &mut bytemuck::cast_slice_mut(lines)[..*words]
+        bytemuck::cast_slice_mut(&mut self.map[self.slots[slot].clone()])
     }
 
     /// The first `words` words of a slot, for threads.
