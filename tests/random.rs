@@ -67,7 +67,7 @@ impl Op for Draw {
     fn split(&self, _: &[u32]) -> Split {
         Split::Whole
     }
-    fn regions(&self, _: &[u32], _: usize, _: usize) -> Vec<Region> {
+    fn regions(&self, _: &[u32], _: usize) -> Vec<Region> {
         Vec::new()
     }
     fn cpu(&self, _: &[u32], _: &CpuArgs<'_>, _: Part) {}
