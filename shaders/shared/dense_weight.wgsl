@@ -2,7 +2,9 @@
 // weight[k][u]: sum over n of x[n][k] y_grad[n][u]
 // bias[u]: sum over n of y_grad[n][u]
 // Who imports this declares `keep`, the parameters `p` and the buffers `x` and `y_grad`.
-//
+#if WORD_BY_WORD 1
+#import dense_weight_words
+#else
 // Each invocation makes 4 x 4 gradients, adding over blocks in order; four images to a vec4.
 fn total(v: vec4f) -> f32 {
     return (v.x + v.y) + (v.z + v.w);
@@ -74,3 +76,4 @@ fn store(k: u32, u: u32, a: vec4f, b: vec4f, c: vec4f, d: vec4f) {
     if u + 2u < p.units { keep(at + 2u, total(c)); }
     if u + 3u < p.units { keep(at + 3u, total(d)); }
 }
+#endif

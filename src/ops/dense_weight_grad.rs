@@ -32,8 +32,17 @@ impl Formula for DenseWeightGrad {
     const NAME: &'static str = "dense_weight_grad";
     const BINDINGS: &'static [Binding] = &[read("x"), read("y_grad"), write("gradients")];
 
-    fn kernel(p: &Params, _: DeviceClass) -> Kernel {
-        Kernel { constants: vec![], grid: [p.units.div_ceil(32), p.inputs.div_ceil(32), 1] }
+    fn kernel(p: &Params, class: DeviceClass) -> Kernel {
+        let (lanes, wide, tall) = (8, 2, 16);
+        match class {
+            DeviceClass::Gpu => {
+                Kernel { constants: vec![], grid: [p.units.div_ceil(32), p.inputs.div_ceil(32), 1] }
+            }
+            DeviceClass::Software => Kernel {
+                constants: vec![("WORD_BY_WORD", 1), ("LANES", lanes), ("WIDE", wide), ("TALL", tall)],
+                grid: [p.units.div_ceil(lanes * wide), p.inputs.div_ceil(tall), 1],
+            },
+        }
     }
 
     fn cost(p: &Params) -> Cost {

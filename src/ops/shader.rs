@@ -8,6 +8,7 @@ const SHARED: &[(&str, &str)] = &[
     ("channel_walk", include_str!("../../shaders/shared/channel_walk.wgsl")),
     ("control", include_str!("../../shaders/shared/control.wgsl")),
     ("dense_weight", include_str!("../../shaders/shared/dense_weight.wgsl")),
+    ("dense_weight_words", include_str!("../../shaders/shared/dense_weight_words.wgsl")),
     ("dropout_mask", include_str!("../../shaders/shared/dropout_mask.wgsl")),
     ("images", include_str!("../../shaders/shared/images.wgsl")),
     ("images_activation", include_str!("../../shaders/shared/images_activation.wgsl")),

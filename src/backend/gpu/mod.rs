@@ -313,7 +313,7 @@ impl Binder<'_> {
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("parameters of the calls"),
             size: (slots.max(1) * UNIFORM_ALIGNMENT) as u64,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
         let mut programs = Vec::new();

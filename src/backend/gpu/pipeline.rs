@@ -60,7 +60,7 @@ impl Pipelines {
         let mut index = HashMap::new();
         let mut work: Vec<Work> = Vec::new();
         for call in plan.programs.iter().flat_map(|program| &program.calls) {
-            layouts.entry(call.op.name()).or_insert_with(|| layout(device, call.op));
+            layouts.entry(call.op.name()).or_insert_with(|| layout(device, call.op, how.class));
             let kernel = call.op.kernel(&call.params, how.class);
             let in_parts = in_parts(call);
             index.entry(key(call.op, &kernel, in_parts)).or_insert_with(|| {
@@ -129,6 +129,9 @@ fn build_one(
     // Error scopes belong to a thread, so each worker has its own.
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let mut text = if in_parts { shader::expand_part(op, kernel) } else { shader::expand(op, kernel) };
+    if params_binding(device, op, how.class) != wgpu::BufferBindingType::Uniform {
+        text = text.replace("var<uniform> p:", "var<storage, read> p:");
+    }
     if how.wrong_op == Some(op.name()) {
         text = shader::plant_fault(op, &text).unwrap_or(text);
     }
@@ -169,14 +172,25 @@ fn build_one(
     }
 }
 
-fn layout(device: &wgpu::Device, op: &dyn Op) -> wgpu::BindGroupLayout {
+/// Where an op's parameters lie. Lavapipe compiles a kernel whose loops end at a uniform again whenever another kernel ran
+/// before it, to make a constant of it: ten times as long as a small kernel runs. So it gets them as storage, if it has
+/// room for one more.
+fn params_binding(device: &wgpu::Device, op: &dyn Op, class: DeviceClass) -> wgpu::BufferBindingType {
+    let has_room = op.bindings().len() < device.limits().max_storage_buffers_per_shader_stage as usize;
+    match class {
+        DeviceClass::Software if has_room => wgpu::BufferBindingType::Storage { read_only: true },
+        _ => wgpu::BufferBindingType::Uniform,
+    }
+}
+
+fn layout(device: &wgpu::Device, op: &dyn Op, class: DeviceClass) -> wgpu::BindGroupLayout {
     let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
         binding,
         visibility: wgpu::ShaderStages::COMPUTE,
         ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
         count: None,
     };
-    let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform)];
+    let mut entries = vec![entry(0, params_binding(device, op, class))];
     for (i, binding) in op.bindings().iter().enumerate() {
         let read_only = binding.access == Access::Read;
         entries.push(entry(i as u32 + 1, wgpu::BufferBindingType::Storage { read_only }));
