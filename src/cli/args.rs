@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 /// The recipe that is used when none is named.
-pub(super) const DEFAULT_RECIPE: &str = "cnn-16-36";
+pub(super) const DEFAULT_RECIPE: &str = "cnn-fast";
 
 /// A backend as people name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
