@@ -86,7 +86,12 @@ impl Formula for Dense {
     }
 
     fn split(p: &Params) -> Split {
-        dense_cpu::split(p.blocks as usize)
+        match dense_cpu::split(p.blocks as usize) {
+            Split::Shares if p.inputs >= LONG => {
+                Split::Pieces { count: PIECES, scratch: PIECES * (p.blocks * p.units) as usize * LANES }
+            }
+            split => split,
+        }
     }
 
     fn regions(p: &Params, binding: usize) -> Vec<Region> {
@@ -140,6 +145,7 @@ impl Formula for Dense {
             case("shared by images", 8, 9, 26, Activation::Relu, 0.0),
             case("shared by images, odd", 9, 33, 10, Activation::Selu, 0.0),
             case("uneven shares", 7, 100, 100, Activation::Selu, 0.0),
+            case("pieces", 3, 131, 13, Activation::Relu, 0.25),
         ];
         cases.extend([(1, 9), (2, 16), (3, 37), (8, 26)].map(|(blocks, units)| {
             case("dropout", blocks, 5, units, Activation::Relu, 0.25)
@@ -148,6 +154,18 @@ impl Formula for Dense {
         cases.extend(fusible.map(|&a| case("epilogue", 1, 5, 9, a, 0.0)));
         cases
     }
+}
+
+/// Sums of as many terms as this are added in pieces: a thread then reads the rows of the weights that it has written when
+/// it last updated them, and not all of the others' too.
+const LONG: u32 = 128;
+/// Pieces of a long sum, for any number of threads, so that results do not depend on it.
+const PIECES: usize = 4;
+
+/// First term of a piece, or of what comes after the last.
+fn piece_start(piece: usize, inputs: usize) -> usize {
+    // Where threads part the rows in the update.
+    if piece == PIECES { inputs } else { inputs / 8 * piece / PIECES * 8 }
 }
 
 struct Run<'a> {
@@ -161,26 +179,66 @@ impl simd::Kernel for Run<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self { p, args, part } = self;
         let parameters = args.input(1);
-        let (units, dropout) = (p.units as usize, p.dropout().mask(args.input_words(2)));
-        let (blocks, features) = (part.blocks_of(p.blocks as usize), part.features(units));
-        let product = Product {
+        let (inputs, units, dropout) =
+            (p.inputs as usize, p.units as usize, p.dropout().mask(args.input_words(2)));
+        let mut product = Product {
             coefficients: &parameters[p.weight as usize..],
             stride: units,
             vectors: args.input(0),
-            depth: p.inputs as usize,
+            depth: inputs,
+            terms: (0, inputs),
         };
-        let epilogue = Epilogue {
+        if let Part::Piece(piece) = part {
+            let first = piece_start(piece, inputs);
+            product.terms = (first, piece_start(piece + 1, inputs) - first);
+            let blocks = p.blocks as usize;
+            let keep = KeepPiece { first: piece * blocks * units, units, args };
+            product.run::<S, false>(s, 0..blocks, 0..units, keep);
+            return;
+        }
+        let (blocks, features) = (part.blocks_of(p.blocks as usize), part.features(units));
+        let mut epilogue = Epilogue {
             bias: &parameters[p.bias as usize..][..units],
             activation: Activation::from_code(p.activation),
             args,
         };
-        product.run::<S, false>(s, blocks.clone(), features.clone(), epilogue);
+        if let Split::Pieces { count, scratch } = Dense::split(p) {
+            let pieces = args.input(4);
+            for block in blocks.clone() {
+                for unit in features.clone() {
+                    let mut sum = s.splat(0.0);
+                    for piece in 0..count {
+                        let at = piece * scratch / count + (block * units + unit) * LANES;
+                        sum = s.add(sum, s.load(&pieces[at..]));
+                    }
+                    epilogue.finish(s, block, unit, sum);
+                }
+            }
+        } else {
+            product.run::<S, false>(s, blocks.clone(), features.clone(), epilogue);
+        }
         if let Some(mask) = dropout {
             for block in blocks {
                 let words = (block * units + features.start) * LANES..(block * units + features.end) * LANES;
                 mask.apply(s, words.start, args.output(3, words));
             }
         }
+    }
+}
+
+/// Sums of a piece go to the scratch buffer, `[piece][block][unit][16]`.
+struct KeepPiece<'a> {
+    /// Vectors before those of this piece.
+    first: usize,
+    units: usize,
+    args: &'a CpuArgs<'a>,
+}
+
+impl<S: Simd> Finish<S> for KeepPiece<'_> {
+    #[inline(always)]
+    fn finish(&mut self, s: S, block: usize, unit: usize, sums: S::V) {
+        let at = (self.first + block * self.units + unit) * LANES;
+        s.store(self.args.output(4, at..at + LANES), sums);
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) trait Keep<S: Simd> {
     fn keep(&mut self, s: S, words: Range<usize>, gradients: S::V);
 }
 
-/// `sums[row][b] = sum over k of coefficient(row, k) * vectors[b][k]` for a range of rows, handed to `finish`
+/// `sums[row][b] = sum over k, of `terms`, of coefficient(row, k) * vectors[b][k]` for a range of rows, handed to `finish`
 /// tile by tile as (block, row, sum). The coefficient (row, k) is at `row * stride + k` with `BY_ROWS` (the inputs
 /// of the transposed product), else at `k * stride + row` (the units of the product).
 #[derive(Clone, Copy)]
@@ -51,8 +51,10 @@ pub(super) struct Product<'a> {
     pub(super) stride: usize,
     /// Blocks of `depth` vectors.
     pub(super) vectors: &'a [f32],
-    /// Length of the sums.
+    /// Vectors of a block.
     pub(super) depth: usize,
+    /// What sums go over: the first k, and how many.
+    pub(super) terms: (usize, usize),
 }
 
 impl Product<'_> {
@@ -112,22 +114,24 @@ impl Product<'_> {
         finish: &mut impl Finish<S>,
     ) {
         let mut sums = [[s.splat(0.0); R]; B];
+        let (first, count) = self.terms;
         let mut vectors = [self.vectors; B];
         for (b, vectors) in vectors.iter_mut().enumerate() {
-            *vectors = &vectors[(block + b) * self.depth * LANES..][..self.depth * LANES];
+            *vectors = &vectors[((block + b) * self.depth + first) * LANES..][..count * LANES];
         }
         let mut lines = [self.coefficients; R];
         if BY_ROWS {
             for (r, line) in lines.iter_mut().enumerate() {
-                *line = &line[(row + r) * self.stride..][..self.depth];
+                *line = &line[(row + r) * self.stride + first..][..count];
             }
         }
-        for k in 0..self.depth {
+        for k in 0..count {
             let mut v = [s.splat(0.0); B];
             for b in 0..B {
                 v[b] = s.load(&vectors[b][k * LANES..]);
             }
-            let column = if BY_ROWS { &[] } else { &self.coefficients[k * self.stride + row..][..R] };
+            let column =
+                if BY_ROWS { &[] } else { &self.coefficients[(first + k) * self.stride + row..][..R] };
             for r in 0..R {
                 let coefficient = s.splat(if BY_ROWS { lines[r][k] } else { column[r] });
                 for b in 0..B {

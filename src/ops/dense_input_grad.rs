@@ -162,6 +162,7 @@ impl simd::Kernel for Run<'_> {
             stride: units,
             vectors: args.input(0),
             depth: units,
+            terms: (0, units),
         };
         let kept = p.dropout().undo(1.0);
         let epilogue = Epilogue { inputs, activation: Activation::from_code(p.activation), kept, args };

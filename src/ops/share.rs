@@ -22,6 +22,14 @@ pub enum Split {
     },
     /// By shares of the outputs, each reading what it likes.
     Shares,
+    /// In two rounds: pieces of the work, as many for any number of threads, each into its own part of a scratch buffer; then
+    /// shares of the outputs, made of all pieces in order. The scratch buffer is bound after the call's own.
+    Pieces {
+        /// Pieces.
+        count: usize,
+        /// Words of the scratch buffer.
+        scratch: usize,
+    },
 }
 
 /// Words of a buffer that a call of [`Split::Shares`] touches. Two calls need a barrier between them only where their regions of
@@ -61,7 +69,9 @@ impl Region {
 pub enum Part {
     /// These blocks of a [`Split::Blocks`] call.
     Blocks(Range<usize>),
-    /// Share `index` of `of` of a [`Split::Shares`] call.
+    /// A piece of a [`Split::Pieces`] call.
+    Piece(usize),
+    /// Share `index` of `of` of a [`Split::Shares`] call, or of the second round of a [`Split::Pieces`] call.
     Share {
         /// Which.
         index: usize,
@@ -75,7 +85,7 @@ impl Part {
     pub fn blocks(self) -> Range<usize> {
         match self {
             Self::Blocks(range) => range,
-            Self::Share { .. } => unreachable!("the op declares Split::Blocks"),
+            Self::Piece(_) | Self::Share { .. } => unreachable!("the op declares Split::Blocks"),
         }
     }
 
@@ -83,14 +93,14 @@ impl Part {
     pub fn blocks_of(&self, count: usize) -> Range<usize> {
         match self {
             Self::Blocks(range) => range.clone(),
-            Self::Share { .. } => 0..count,
+            Self::Piece(_) | Self::Share { .. } => 0..count,
         }
     }
 
-    /// This share of a layer's features; all of them in a part of blocks.
+    /// This share of a layer's features; all of them in a part of blocks and in a piece.
     pub fn features(&self, features: usize) -> Range<usize> {
         match self {
-            Self::Blocks(_) => 0..features,
+            Self::Blocks(_) | Self::Piece(_) => 0..features,
             Self::Share { of, .. } => self.items(features, feature_run(features, *of)),
         }
     }
@@ -104,7 +114,7 @@ impl Part {
     /// This share of `total` items in runs of `unit` (the last run may be short).
     pub fn items(&self, total: usize, unit: usize) -> Range<usize> {
         match *self {
-            Self::Blocks(_) => unreachable!("the op declares Split::Shares"),
+            Self::Blocks(_) | Self::Piece(_) => unreachable!("the op declares Split::Shares"),
             Self::Share { index, of } => {
                 let runs = total.div_ceil(unit);
                 let start = runs * index / of * unit;
@@ -148,7 +158,7 @@ impl SharedBuffer {
 ///
 /// # Contract
 /// Parts of one call run at the same time. A part writes only what it owns, and reads from written buffers only
-/// what it wrote itself. Kernels get at memory through [`CpuArgs::input`] and [`CpuArgs::output`], and each
+/// what it wrote itself, or what pieces wrote in the round before. Kernels get at memory through [`CpuArgs::input`] and [`CpuArgs::output`], and each
 /// `output` call states the range that the part owns.
 pub struct CpuArgs<'a> {
     buffers: Vec<SharedBuffer>,

@@ -27,7 +27,7 @@ impl Cpu {
     pub fn new(plan: &Plan, threads: usize) -> Self {
         let threads = threads.max(1);
         let slots = Slots::assign(plan, Reuse::Never);
-        let mut memory = Memory::new(&slots.words);
+        let mut memory = Memory::new(&[&slots.words[..], &[schedule::scratch_words(plan)]].concat());
         let schedules = plan
             .programs
             .iter()

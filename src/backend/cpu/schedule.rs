@@ -32,6 +32,8 @@ pub(super) enum Segment {
         /// Blocks that must stay on one thread.
         align: usize,
     },
+    /// Each thread takes some of so many pieces.
+    Pieces(BoundCallRef, usize),
     /// Each thread takes a share of the outputs.
     Shares(BoundCallRef),
     /// One thread does it by the reference.
@@ -59,14 +61,17 @@ impl Schedule {
         let mut segments: Vec<Segment> = Vec::new();
         let mut touched: Vec<Touch> = Vec::new();
         for call in &program.calls {
-            let buffers: Vec<SharedBuffer> =
+            let split = call.op.split(&call.params);
+            let mut buffers: Vec<SharedBuffer> =
                 call.buffers.iter().map(|id| memory.share(slots.of[id.0], plan.words(*id))).collect();
+            if let Split::Pieces { scratch, .. } = split {
+                buffers.push(memory.share(scratch_slot(slots), scratch));
+            }
             // SAFETY: the backend owns the memory as long as its threads, which alone hold the schedule; the plan
             // binds distinct buffers; ops keep the contract of `CpuArgs`, and barriers part the segments.
             let args = unsafe { CpuArgs::new(buffers.clone()) };
             let bound =
                 BoundCallRef::new(BoundCall { op: call.op, params: call.params.clone(), buffers, args });
-            let split = call.op.split(&call.params);
             if let (
                 Split::Blocks { count, align },
                 Some(Segment::Blocks { calls, count: same, align: aligned }),
@@ -83,10 +88,14 @@ impl Schedule {
                 segments.push(Segment::Barrier);
                 touched.clear();
             }
+            if let Split::Pieces { count, .. } = split {
+                segments.extend([Segment::Pieces(bound.clone(), count), Segment::Barrier]);
+                touched.clear();
+            }
             touched.extend(touches);
             segments.push(match split {
                 Split::Whole => Segment::Whole(bound),
-                Split::Shares => Segment::Shares(bound),
+                Split::Shares | Split::Pieces { .. } => Segment::Shares(bound),
                 Split::Blocks { count, align } => Segment::Blocks { calls: vec![bound], count, align },
             });
         }
@@ -120,13 +129,31 @@ fn touches(call: &Call, slots: &Slots) -> Vec<Touch> {
     let mut touches = Vec::new();
     for (binding, (id, bound)) in call.buffers.iter().zip(call.op.bindings()).enumerate() {
         let regions = match split {
-            Split::Shares => call.op.regions(&call.params, binding),
+            Split::Shares | Split::Pieces { .. } => call.op.regions(&call.params, binding),
             Split::Whole | Split::Blocks { .. } => vec![Region::ALL],
         };
         let (slot, writes) = (slots.of[id.0], bound.access != Access::Read);
         touches.extend(regions.into_iter().map(|region| Touch { slot, region, writes }));
     }
+    if let Split::Pieces { .. } = split {
+        touches.push(Touch { slot: scratch_slot(slots), region: Region::ALL, writes: true });
+    }
     touches
+}
+
+/// The slot after those of the plan: what [`Split::Pieces`] calls write in their first round, one call after the other.
+fn scratch_slot(slots: &Slots) -> usize {
+    slots.words.len()
+}
+
+/// Words of that slot.
+pub(super) fn scratch_words(plan: &Plan) -> usize {
+    let calls = plan.programs.iter().flat_map(|program| &program.calls);
+    let words = calls.map(|call| match call.op.split(&call.params) {
+        Split::Pieces { scratch, .. } => scratch,
+        _ => 0,
+    });
+    words.max().unwrap_or(0)
 }
 
 impl Segment {
@@ -143,6 +170,11 @@ impl Segment {
                     for call in calls {
                         call.op.cpu(&call.params, &call.args, Part::Blocks(block..block + 1));
                     }
+                }
+            }
+            Self::Pieces(call, count) => {
+                for piece in count * index / threads..count * (index + 1) / threads {
+                    call.op.cpu(&call.params, &call.args, Part::Piece(piece));
                 }
             }
             Self::Shares(call) => {
@@ -212,6 +244,7 @@ mod tests {
         let letter = |segment: &Segment| match segment {
             Segment::Barrier => '|',
             Segment::Blocks { .. } => 'B',
+            Segment::Pieces(..) => 'P',
             Segment::Shares(_) => 'S',
             Segment::Whole(_) => 'W',
         };
