@@ -69,6 +69,17 @@ pub enum Clock {
     Wall,
 }
 
+/// What the host has done to hand work to a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostWork {
+    /// Recording and submitting.
+    pub time: Duration,
+    /// Calls recorded.
+    pub dispatches: u64,
+    /// Submissions.
+    pub submissions: u64,
+}
+
 /// An interpreter of one plan.
 pub trait Backend {
     /// What runs the plan.
@@ -108,6 +119,11 @@ pub trait Backend {
         self.run(program, times)?;
         self.wait()?;
         Ok(start.elapsed())
+    }
+
+    /// All that the host has done for the device since the backend was made; nothing where the host does the work itself.
+    fn host_work(&self) -> HostWork {
+        HostWork::default()
     }
 
     /// The clock of [`Backend::time`].

@@ -173,6 +173,16 @@ impl Report {
                 parts.join(", "),
                 100.0 * figures.parts_share,
             );
+            if figures.record_seconds > 0.0 {
+                let (microseconds, dispatches) =
+                    (1e6 * figures.record_seconds, figures.dispatches_per_submission);
+                let _ = writeln!(
+                    text,
+                    "{:<14} the host takes {microseconds:.2} us to record and submit a dispatch; {dispatches:.0} dispatches, {:.0} steps a submission",
+                    "",
+                    dispatches / figures.dispatches as f64
+                );
+            }
         }
         text
     }

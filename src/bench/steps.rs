@@ -4,6 +4,7 @@ use super::ceilings::Ceilings;
 use super::measure::{self, Effort, Figure};
 use super::ops::OpFigures;
 use super::{Epoch, Subject};
+use crate::backend::HostWork;
 use crate::ops::Cost;
 use crate::train::engine::Engine;
 use anyhow::Result;
@@ -31,6 +32,12 @@ pub struct StepFigures {
     pub gflop_per_s: f64,
     /// The least time of all its calls by their nearer ceilings, over the time.
     pub share: f64,
+    /// Seconds of the host to record and submit a dispatch; 0 where the host does the work itself.
+    #[serde(default)]
+    pub record_seconds: f64,
+    /// Dispatches in a submission; 0 where there are none.
+    #[serde(default)]
+    pub dispatches_per_submission: f64,
     /// Where the time goes: the calls by themselves, those of one op together, the longest first.
     pub parts: Vec<PartFigures>,
     /// All calls by themselves over the step: below one where a step costs more than its calls (dispatches,
@@ -73,6 +80,11 @@ impl Runner {
         self.engine.batch_size()
     }
 
+    /// What the host has done for the device.
+    pub fn host_work(&self) -> HostWork {
+        self.engine.host_work()
+    }
+
     /// Runs so many steps, starting the epoch again where it ends, which is not timed.
     ///
     /// # Errors
@@ -111,7 +123,11 @@ pub fn measure(
 ) -> Result<StepFigures> {
     let mut runner = Runner::new(subject)?;
     let batch_size = runner.batch_size();
+    let before = runner.host_work();
     let seconds = measure::seconds(&effort.of_steps(), usize::MAX, |times| runner.time(times))?;
+    let after = runner.host_work();
+    let dispatches = (after.dispatches - before.dispatches) as f64;
+    let submissions = (after.submissions - before.submissions).max(1) as f64;
     let sum = |of: &dyn Fn(&OpFigures) -> u64| ops.iter().map(|op| op.count as u64 * of(op)).sum::<u64>();
     let (flops, bytes) = (sum(&|op| op.flops), sum(&|op| op.bytes));
     let least = |op: &OpFigures| {
@@ -128,6 +144,8 @@ pub fn measure(
         bytes,
         gflop_per_s: flops as f64 / seconds.median * 1e-9,
         share: ops.iter().map(least).sum::<f64>() / seconds.median,
+        record_seconds: (after.time - before.time).as_secs_f64() / dispatches.max(1.0),
+        dispatches_per_submission: dispatches / submissions,
         parts_share: ops.iter().map(OpFigures::seconds_of_step).sum::<f64>() / seconds.median,
         parts: parts(ops),
     })

@@ -4,7 +4,7 @@ use super::evaluation::Evaluation;
 use super::finite::FiniteCheck;
 use super::room;
 use crate::backend::device::Device;
-use crate::backend::{Backend, DeviceInfo};
+use crate::backend::{Backend, DeviceInfo, HostWork};
 use crate::data::{DataSet, Images, PixelTransform};
 use crate::layers::{ResolvedLayer, Shape};
 use crate::ops::control;
@@ -231,6 +231,11 @@ impl Engine {
     /// The backend, for programs of one's own.
     pub fn backend(&mut self) -> &mut dyn Backend {
         self.backend.as_mut()
+    }
+
+    /// What the host has done for the device.
+    pub fn host_work(&self) -> HostWork {
+        self.backend.host_work()
     }
 
     /// Images of a training step.

@@ -11,7 +11,7 @@ mod timing;
 mod transfer;
 mod wait;
 
-use super::{Backend, Clock, DeviceInfo, Shortage};
+use super::{Backend, Clock, DeviceInfo, HostWork, Shortage};
 use crate::error::Error;
 use crate::ops::DeviceClass;
 use crate::plan::{BufferId, Call, Plan, ProgramId, Reuse, Slots};
@@ -65,7 +65,7 @@ pub struct Gpu {
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     timer: Option<Timer>,
     faults: Faults,
-    submissions: u64,
+    host_work: HostWork,
 }
 
 impl Gpu {
@@ -111,7 +111,7 @@ impl Gpu {
             in_flight: VecDeque::new(),
             timer,
             faults,
-            submissions: 0,
+            host_work: HostWork::default(),
         })
     }
 
@@ -121,6 +121,7 @@ impl Gpu {
 
     /// Records a program `times` times in one pass and submits it.
     fn submit(&mut self, program: ProgramId, times: usize, timed: bool) -> Result<()> {
+        let start = Instant::now();
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         {
             let timestamp_writes = self.timer.as_ref().filter(|_| timed).map(Timer::writes);
@@ -143,7 +144,9 @@ impl Gpu {
             }
         }
         self.in_flight.push_back(self.queue.submit([encoder.finish()]));
-        self.submissions += 1;
+        self.host_work.time += start.elapsed();
+        self.host_work.dispatches += (times * self.programs[program.0].dispatches.len()) as u64;
+        self.host_work.submissions += 1;
         self.rehearse()?;
         if self.in_flight.len() > IN_FLIGHT
             && let Some(oldest) = self.in_flight.pop_front()
@@ -155,10 +158,10 @@ impl Gpu {
 
     /// Lets happen what a rehearsal wants after this submission.
     fn rehearse(&mut self) -> Result<()> {
-        if self.faults.destroy == Some(self.submissions) {
+        if self.faults.destroy == Some(self.host_work.submissions) {
             self.device.destroy();
         }
-        if self.faults.hang == Some(self.submissions) {
+        if self.faults.hang == Some(self.host_work.submissions) {
             let endless = rehearsal::submit_endless_work(&self.device, &self.queue);
             // At once: lavapipe blocks in the next submission until this one is over, where no wait can be cut short.
             self.health.wait(&self.device, Some(endless))?;
@@ -189,6 +192,10 @@ impl Backend for Gpu {
     fn read(&mut self, buffer: BufferId, first: usize, words: &mut [u32]) -> Result<()> {
         self.in_flight.clear();
         transfer::read(&self.device, &self.queue, &self.health, self.buffer(buffer), first, words)
+    }
+
+    fn host_work(&self) -> HostWork {
+        self.host_work
     }
 
     fn run(&mut self, program: ProgramId, times: usize) -> Result<()> {
