@@ -10,6 +10,7 @@ use super::real::Real;
 use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
 use super::tiling;
+use std::ops::Range;
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write};
 
 params! {
@@ -177,50 +178,75 @@ struct Run<'a> {
 impl simd::Kernel for Run<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { p, args, part } = self;
-        let parameters = args.input(1);
-        let (inputs, units, dropout) =
-            (p.inputs as usize, p.units as usize, p.dropout().mask(args.input_words(2)));
-        let mut product = Product {
-            coefficients: &parameters[p.weight as usize..],
-            stride: units,
-            vectors: args.input(0),
-            depth: inputs,
-            terms: (0, inputs),
-        };
-        if let Part::Piece(piece) = part {
-            let first = piece_start(piece, inputs);
-            product.terms = (first, piece_start(piece + 1, inputs) - first);
-            let blocks = p.blocks as usize;
-            let keep = KeepPiece { first: piece * blocks * units, units, args };
-            product.run::<S, false>(s, 0..blocks, 0..units, keep);
-            return;
+        let Self { p, args, ref part } = self;
+        if let Part::Piece(piece) = *part {
+            return self.piece(s, piece);
         }
+        let units = p.units as usize;
         let (blocks, features) = (part.blocks_of(p.blocks as usize), part.features(units));
-        let mut epilogue = Epilogue {
-            bias: &parameters[p.bias as usize..][..units],
+        let epilogue = Epilogue {
+            bias: &args.input(1)[p.bias as usize..][..units],
             activation: Activation::from_code(p.activation),
             args,
         };
-        if let Split::Pieces { count, scratch } = Dense::split(p) {
-            let pieces = args.input(4);
-            for block in blocks.clone() {
-                for unit in features.clone() {
-                    let mut sum = s.splat(0.0);
-                    for piece in 0..count {
-                        let at = piece * scratch / count + (block * units + unit) * LANES;
-                        sum = s.add(sum, s.load(&pieces[at..]));
-                    }
-                    epilogue.finish(s, block, unit, sum);
-                }
-            }
-        } else {
-            product.run::<S, false>(s, blocks.clone(), features.clone(), epilogue);
+        match Dense::split(p) {
+            Split::Pieces { .. } => self.add_pieces(s, blocks.clone(), features.clone(), epilogue),
+            _ => self.product().run::<S, false>(s, blocks.clone(), features.clone(), epilogue),
         }
-        if let Some(mask) = dropout {
+        if let Some(mask) = p.dropout().mask(args.input_words(2)) {
             for block in blocks {
                 let words = (block * units + features.start) * LANES..(block * units + features.end) * LANES;
                 mask.apply(s, words.start, args.output(3, words));
+            }
+        }
+    }
+}
+
+impl<'a> Run<'a> {
+    #[inline(always)]
+    fn product(&self) -> Product<'a> {
+        let (p, depth) = (self.p, self.p.inputs as usize);
+        let coefficients = &self.args.input(1)[p.weight as usize..];
+        Product {
+            coefficients,
+            stride: p.units as usize,
+            vectors: self.args.input(0),
+            depth,
+            terms: (0, depth),
+        }
+    }
+
+    /// The terms of one piece, of all sums.
+    #[inline(always)]
+    fn piece<S: Simd>(&self, s: S, piece: usize) {
+        let (blocks, inputs, units) =
+            (self.p.blocks as usize, self.p.inputs as usize, self.p.units as usize);
+        let first = piece_start(piece, inputs);
+        let product =
+            Product { terms: (first, piece_start(piece + 1, inputs) - first), ..self.product() };
+        let keep = KeepPiece { first: piece * blocks * units, units, args: self.args };
+        product.run::<S, false>(s, 0..blocks, 0..units, keep);
+    }
+
+    /// Sums, of their pieces in order.
+    #[inline(always)]
+    fn add_pieces<S: Simd>(
+        &self,
+        s: S,
+        blocks: Range<usize>,
+        features: Range<usize>,
+        mut finish: impl Finish<S>,
+    ) {
+        let (all_blocks, units) = (self.p.blocks as usize, self.p.units as usize);
+        let pieces = self.args.input(4);
+        for block in blocks {
+            for unit in features.clone() {
+                let mut sum = s.splat(0.0);
+                for piece in 0..PIECES {
+                    let at = ((piece * all_blocks + block) * units + unit) * LANES;
+                    sum = s.add(sum, s.load(&pieces[at..]));
+                }
+                finish.finish(s, block, unit, sum);
             }
         }
     }
