@@ -91,6 +91,7 @@ impl Formula for Activate {
 /// None lies in -104..-87, where e^x is subnormal: devices may flush it to zero, which swish then multiplies by x,
 /// and the bounds of [`Tracked`](super::tracked::Tracked) do not follow such an error.
 pub(super) fn hostile_inputs() -> Vec<f32> {
-    let magnitudes = [0.0, 1e-37, 1e-30, 1e-8, 1e-4, 0.34, 0.35, 0.36, 1.0, 9.0, 20.0, 50.0, 86.0, 110.0, 1e4, 3e38];
+    let magnitudes =
+        [0.0, 1e-37, 1e-30, 1e-8, 1e-4, 0.34, 0.35, 0.36, 1.0, 9.0, 20.0, 50.0, 86.0, 110.0, 1e4, 3e38];
     magnitudes.iter().flat_map(|&x| [x, -x]).collect()
 }

@@ -54,7 +54,10 @@ impl Formula for ActivateGrad {
     const BINDINGS: &'static [Binding] = &[read("y_grad"), read("x"), write("x_grad")];
 
     fn kernel(p: &Params, _: DeviceClass) -> super::Kernel {
-        super::Kernel { constants: vec![("ACTIVATION", p.activation), ("INPUT_ACTIVATION", p.input_activation)], grid: linear_grid(p.len as usize, 64) }
+        super::Kernel {
+            constants: vec![("ACTIVATION", p.activation), ("INPUT_ACTIVATION", p.input_activation)],
+            grid: linear_grid(p.len as usize, 64),
+        }
     }
 
     fn cost(p: &Params) -> Cost {
@@ -88,7 +91,10 @@ impl Formula for ActivateGrad {
     }
 
     fn cases() -> Vec<Case<Params>> {
-        let case = |name: &str, (blocks, features): (usize, usize), [activation, input]: [Activation; 2], x: Fill| {
+        let case = |name: &str,
+                    (blocks, features): (usize, usize),
+                    [activation, input]: [Activation; 2],
+                    x: Fill| {
             let len = blocks * features * LANES;
             let p = Params {
                 blocks: blocks as u32,

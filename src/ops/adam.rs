@@ -6,7 +6,8 @@ use super::real::{Real, unless_faded};
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
 use super::{
-    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, read_words, slots, update,
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, read_words, slots,
+    update,
 };
 
 params! {
@@ -179,7 +180,8 @@ impl simd::Kernel for Run<'_> {
         let settings = Settings::new(p, rates(args.input(1), args.input_words(2))).splat(s);
         let gradients = args.input(0)[owned.clone()].chunks(LANES);
         let parameters = args.output(3, owned.clone()).chunks_mut(LANES);
-        let moments = args.output(4, owned.clone()).chunks_mut(LANES).zip(args.output(5, owned).chunks_mut(LANES));
+        let moments =
+            args.output(4, owned.clone()).chunks_mut(LANES).zip(args.output(5, owned).chunks_mut(LANES));
         for ((gradient, parameter), (first, second)) in gradients.zip(parameters).zip(moments) {
             settings.step_lanes(s, s.load_part(gradient), [parameter, first, second]);
         }

@@ -200,7 +200,9 @@ impl Formula for BatchNorm {
         match binding {
             0 | 5 => vec![Region::features(p.channels)],
             1 => [p.gamma, p.beta].map(|first| Region::words(first, p.channels as usize)).into(),
-            3 => [p.running_mean, p.running_variance].map(|first| Region::words(first, p.channels as usize)).into(),
+            3 => [p.running_mean, p.running_variance]
+                .map(|first| Region::words(first, p.channels as usize))
+                .into(),
             _ => vec![Region::ALL],
         }
     }
@@ -210,36 +212,37 @@ impl Formula for BatchNorm {
     }
 
     fn cases() -> Vec<Case<Params>> {
-        let case = |name: &str, batch: usize, rows: usize, (channels, pixels): (usize, usize), activation, x| {
-            let blocks = super::blocks(batch);
-            let p = Params {
-                blocks: blocks as u32,
-                channels: channels as u32,
-                pixels: pixels as u32,
-                gamma: 3,
-                beta: 3 + channels as u32 + 2,
-                running_mean: 1,
-                running_variance: 1 + channels as u32 + 4,
-                activation: activation as u32,
-                momentum: 0.99,
-                one_minus_momentum: 0.01,
-                epsilon: 1e-3,
+        let case =
+            |name: &str, batch: usize, rows: usize, (channels, pixels): (usize, usize), activation, x| {
+                let blocks = super::blocks(batch);
+                let p = Params {
+                    blocks: blocks as u32,
+                    channels: channels as u32,
+                    pixels: pixels as u32,
+                    gamma: 3,
+                    beta: 3 + channels as u32 + 2,
+                    running_mean: 1,
+                    running_variance: 1 + channels as u32 + 4,
+                    activation: activation as u32,
+                    momentum: 0.99,
+                    one_minus_momentum: 0.01,
+                    epsilon: 1e-3,
+                };
+                let (low, high): (f32, f32) = x;
+                let len = blocks * channels * pixels * LANES;
+                Case::new(
+                    format!("{name}: {rows} of {batch}, {channels} x {pixels}, {activation:?}"),
+                    p,
+                    vec![
+                        Fill::Uniform(len, low, high),
+                        Fill::signed(2 * channels + 9),
+                        Fill::Words(control::start(0, 0, rows, batch, 0, 1).to_vec()),
+                        Fill::Uniform(2 * channels + 9, 0.0, 2.0),
+                        Fill::Output(2 * channels + 1),
+                        Fill::Output(len),
+                    ],
+                )
             };
-            let (low, high): (f32, f32) = x;
-            let len = blocks * channels * pixels * LANES;
-            Case::new(
-                format!("{name}: {rows} of {batch}, {channels} x {pixels}, {activation:?}"),
-                p,
-                vec![
-                    Fill::Uniform(len, low, high),
-                    Fill::signed(2 * channels + 9),
-                    Fill::Words(control::start(0, 0, rows, batch, 0, 1).to_vec()),
-                    Fill::Uniform(2 * channels + 9, 0.0, 2.0),
-                    Fill::Output(2 * channels + 1),
-                    Fill::Output(len),
-                ],
-            )
-        };
         let plain = (-1.0, 1.0);
         let mut cases = vec![
             case("one number", 1, 1, (1, 1), Activation::Linear, plain),

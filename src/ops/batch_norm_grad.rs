@@ -8,7 +8,9 @@ use super::control::{self, ROWS};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
-use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write};
+use super::{
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write,
+};
 use std::ops::Range;
 
 params! {
@@ -98,9 +100,11 @@ impl Backward<'_> {
             for g in 0..N {
                 let (mean, inv_std) = (s.splat(means[g]), s.splat(inv_stds[g]));
                 let scale = s.splat(gamma[g] * inv_stds[g]);
-                let (average, minus_product) = (s.splat(beta_grad[g] / count), s.splat(-gamma_grad[g] / count));
+                let (average, minus_product) =
+                    (s.splat(beta_grad[g] / count), s.splat(-gamma_grad[g] / count));
                 let range = g * each..(g + 1) * each;
-                let inputs = y_grad[range.clone()].chunks_exact(LANES).zip(x[range.clone()].chunks_exact(LANES));
+                let inputs =
+                    y_grad[range.clone()].chunks_exact(LANES).zip(x[range.clone()].chunks_exact(LANES));
                 for ((y_grad, x), x_grad) in inputs.zip(x_grad[range].chunks_exact_mut(LANES)) {
                     let x = s.load(x);
                     let normal = s.mul(s.sub(x, mean), inv_std);
@@ -187,33 +191,34 @@ impl Formula for BatchNormGrad {
     }
 
     fn cases() -> Vec<Case<Params>> {
-        let case = |name: &str, batch: usize, rows: usize, (channels, pixels): (usize, usize), activation, range| {
-            let blocks = super::blocks(batch);
-            let p = Params {
-                blocks: blocks as u32,
-                channels: channels as u32,
-                pixels: pixels as u32,
-                gamma: 3,
-                gamma_grad: 1,
-                beta_grad: 1 + channels as u32 + 4,
-                activation: activation as u32,
+        let case =
+            |name: &str, batch: usize, rows: usize, (channels, pixels): (usize, usize), activation, range| {
+                let blocks = super::blocks(batch);
+                let p = Params {
+                    blocks: blocks as u32,
+                    channels: channels as u32,
+                    pixels: pixels as u32,
+                    gamma: 3,
+                    gamma_grad: 1,
+                    beta_grad: 1 + channels as u32 + 4,
+                    activation: activation as u32,
+                };
+                let (low, high): (f32, f32) = range;
+                let len = blocks * channels * pixels * LANES;
+                Case::new(
+                    format!("{name}: {rows} of {batch}, {channels} x {pixels}, {activation:?}"),
+                    p,
+                    vec![
+                        Fill::signed(len),
+                        Fill::Uniform(len, low, high),
+                        Fill::signed(channels + 5),
+                        Fill::Uniform(2 * channels, 0.1, 2.0),
+                        Fill::Words(control::start(0, 0, rows, batch, 0, 1).to_vec()),
+                        Fill::Output(2 * channels + 9),
+                        Fill::Output(len),
+                    ],
+                )
             };
-            let (low, high): (f32, f32) = range;
-            let len = blocks * channels * pixels * LANES;
-            Case::new(
-                format!("{name}: {rows} of {batch}, {channels} x {pixels}, {activation:?}"),
-                p,
-                vec![
-                    Fill::signed(len),
-                    Fill::Uniform(len, low, high),
-                    Fill::signed(channels + 5),
-                    Fill::Uniform(2 * channels, 0.1, 2.0),
-                    Fill::Words(control::start(0, 0, rows, batch, 0, 1).to_vec()),
-                    Fill::Output(2 * channels + 9),
-                    Fill::Output(len),
-                ],
-            )
-        };
         let plain = (-1.0, 1.0);
         let mut cases = vec![
             case("one number", 1, 1, (1, 1), Activation::Linear, plain),
@@ -245,7 +250,8 @@ mod tests {
         let random = |a, len: u32| -> Vec<f64> {
             (0..len).map(|i| Stream::new(9, Purpose::Test, a, 0).uniform_f64(i) - 0.5).collect()
         };
-        let (mut x, mut parameters, mut weighting) = (random(0, len as u32), random(1, 4), random(2, len as u32));
+        let (mut x, mut parameters, mut weighting) =
+            (random(0, len as u32), random(1, 4), random(2, len as u32));
         for (i, w) in weighting.iter_mut().enumerate() {
             let block = i / (len / blocks as usize);
             *w = if block * LANES + i % LANES < 19 { *w } else { 0.0 };
@@ -254,13 +260,26 @@ mod tests {
             let (epsilon, momentum, one_minus_momentum) = (1e-3, 0.9, 0.1);
             let activation = Activation::Linear as u32;
             let p = batch_norm::Params {
-                blocks, channels, pixels, gamma: 0, beta: 2, running_mean: 0, running_variance: 2,
-                activation, momentum, one_minus_momentum, epsilon,
+                blocks,
+                channels,
+                pixels,
+                gamma: 0,
+                beta: 2,
+                running_mean: 0,
+                running_variance: 2,
+                activation,
+                momentum,
+                one_minus_momentum,
+                epsilon,
             };
             let (mut statistics, mut y) = ([0.0; 4], vec![0.0; len]);
             let args = vec![
-                Slot::Real(x), Slot::Real(parameters), Slot::Words(&mut control), Slot::Real(&mut statistics),
-                Slot::Real(saved), Slot::Real(&mut y),
+                Slot::Real(x),
+                Slot::Real(parameters),
+                Slot::Words(&mut control),
+                Slot::Real(&mut statistics),
+                Slot::Real(saved),
+                Slot::Real(&mut y),
             ];
             BatchNorm::reference(&p, args);
             y.iter().zip(&weighting).map(|(y, w)| y * w).sum::<f64>()
@@ -287,8 +306,13 @@ mod tests {
         let activation = Activation::Linear as u32;
         let p = Params { blocks, channels, pixels, gamma: 0, gamma_grad: 0, beta_grad: 2, activation };
         let args = vec![
-            Slot::Real(&mut weighting), Slot::Real(&mut x), Slot::Real(&mut parameters), Slot::Real(&mut saved),
-            Slot::Words(&mut control), Slot::Real(&mut gradients), Slot::Real(&mut x_grad),
+            Slot::Real(&mut weighting),
+            Slot::Real(&mut x),
+            Slot::Real(&mut parameters),
+            Slot::Real(&mut saved),
+            Slot::Words(&mut control),
+            Slot::Real(&mut gradients),
+            Slot::Real(&mut x_grad),
         ];
         BatchNormGrad::reference(&p, args);
         for (found, expected) in x_grad.iter().chain(&gradients).zip(by_x.iter().chain(&by_parameter)) {

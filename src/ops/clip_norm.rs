@@ -76,10 +76,8 @@ impl Formula for ClipNorm {
 
     fn cases() -> Vec<Case<Params>> {
         let case = |name: &str, len: u32, parts: u32, norm: f32, largest: f32| {
-            let buffers = vec![
-                Fill::Uniform(parts as usize + 1, 0.0, largest),
-                Fill::signed(len as usize + 3),
-            ];
+            let buffers =
+                vec![Fill::Uniform(parts as usize + 1, 0.0, largest), Fill::signed(len as usize + 3)];
             let p = Params { len, parts, norm };
             Case::new(format!("{name}: {len} gradients, {parts} parts, norm {norm}"), p, buffers)
         };

@@ -144,7 +144,8 @@ impl Formula for Conv2dInputGrad {
                 ],
             )
         };
-        let mut cases: Vec<_> = Shape::hostile().into_iter().map(|shape| case(shape, Activation::Relu)).collect();
+        let mut cases: Vec<_> =
+            Shape::hostile().into_iter().map(|shape| case(shape, Activation::Relu)).collect();
         let fusible = Activation::ALL.into_iter().filter(|a| a.fusible());
         cases.extend(fusible.map(|activation| case(Shape::small(), activation)));
         cases

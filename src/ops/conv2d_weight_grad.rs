@@ -85,7 +85,8 @@ impl Formula for Conv2dWeightGrad {
         let rows = (most_sums / c.kernel).saturating_sub(1).clamp(1, c.kernel);
         let filters = tile(c.outputs, (most_sums / (rows * c.kernel + 1)).clamp(1, 4));
         let tiles = if filters * (rows * c.kernel + 1) > most_sums { 1 } else { tiles };
-        let shared_channels = [4, 2, 1].into_iter().find(|n| c.inputs.is_multiple_of(*n) && n <= &tiles).unwrap_or(1);
+        let shared_channels =
+            [4, 2, 1].into_iter().find(|n| c.inputs.is_multiple_of(*n) && n <= &tiles).unwrap_or(1);
         let pixels = share(c.out_width, 7);
         // Columns of a tile's input that can lie outside the image, before and after it.
         let past = c.out_width.next_multiple_of(pixels) + c.kernel - 1;
@@ -190,7 +191,10 @@ impl Formula for Conv2dWeightGrad {
             )
         };
         let mut cases: Vec<_> = Shape::hostile().into_iter().map(|shape| case(shape, 2)).collect();
-        cases.extend([1, 3, 4, 5, 9].map(|blocks_per_slice| case(Shape { blocks: 9, ..Shape::small() }, blocks_per_slice)));
+        cases.extend(
+            [1, 3, 4, 5, 9]
+                .map(|blocks_per_slice| case(Shape { blocks: 9, ..Shape::small() }, blocks_per_slice)),
+        );
         cases
     }
 }

@@ -87,12 +87,21 @@ impl Formula for CountBins {
     }
 
     fn cases() -> Vec<Case<Params>> {
-        let case = |name: &str, (first, len): (u32, u32), (features, images): (u32, u32), parts: u32, values: Fill, edges: Vec<f32>| {
+        let case = |name: &str,
+                    (first, len): (u32, u32),
+                    (features, images): (u32, u32),
+                    parts: u32,
+                    values: Fill,
+                    edges: Vec<f32>| {
             let bins = edges.len() as u32 - 1;
             let p = Params { first, len, features, images, bins, parts, first_edge: 2, to: 1 };
             let edges = [vec![-9.0, -8.0], edges].concat();
             let counts = Fill::OutputWords((1 + parts * bins) as usize + 3);
-            Case::new(format!("{name}: {len} in {parts} parts, {bins} bins"), p, vec![values, Fill::Values(edges), counts])
+            Case::new(
+                format!("{name}: {len} in {parts} parts, {bins} bins"),
+                p,
+                vec![values, Fill::Values(edges), counts],
+            )
         };
         let all = (1, u32::MAX);
         let even = |low: f32, high: f32, bins: usize| -> Vec<f32> {

@@ -10,8 +10,10 @@ use super::real::Real;
 use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
 use super::tiling;
+use super::{
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write,
+};
 use std::ops::Range;
-use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write};
 
 params! {
     /// Shapes, and where the parameters lie in the flat buffer.
@@ -59,7 +61,8 @@ impl Formula for Dense {
     }
 
     fn cost(p: &Params) -> Cost {
-        let (images, inputs, units) = (u64::from(p.blocks) * LANES as u64, u64::from(p.inputs), u64::from(p.units));
+        let (images, inputs, units) =
+            (u64::from(p.blocks) * LANES as u64, u64::from(p.inputs), u64::from(p.units));
         Cost {
             flops: 2 * images * inputs * units,
             bytes: 4 * (images * (inputs + units) + (inputs + 1) * units),
@@ -109,29 +112,30 @@ impl Formula for Dense {
     }
 
     fn cases() -> Vec<Case<Params>> {
-        let case = |name: &str, blocks: usize, inputs: usize, units: usize, activation: Activation, rate: f32| {
-            let (weight, bias) = (3, 3 + inputs * units + 2);
-            let p = Params {
-                blocks: blocks as u32,
-                inputs: inputs as u32,
-                units: units as u32,
-                weight: weight as u32,
-                bias: bias as u32,
-                activation: activation as u32,
-                dropout_layer: 5,
-                dropout_rate: rate,
+        let case =
+            |name: &str, blocks: usize, inputs: usize, units: usize, activation: Activation, rate: f32| {
+                let (weight, bias) = (3, 3 + inputs * units + 2);
+                let p = Params {
+                    blocks: blocks as u32,
+                    inputs: inputs as u32,
+                    units: units as u32,
+                    weight: weight as u32,
+                    bias: bias as u32,
+                    activation: activation as u32,
+                    dropout_layer: 5,
+                    dropout_rate: rate,
+                };
+                Case::new(
+                    format!("{name}: {blocks} blocks, {inputs} -> {units}, {activation:?}, dropout {rate}"),
+                    p,
+                    vec![
+                        Fill::signed(blocks * inputs * LANES),
+                        Fill::signed(bias + units + 5),
+                        Fill::Words(control::start(1, 7, 64, 32, 0, 0x1234_5678_9ABC_DEF0).to_vec()),
+                        Fill::Output(blocks * units * LANES),
+                    ],
+                )
             };
-            Case::new(
-                format!("{name}: {blocks} blocks, {inputs} -> {units}, {activation:?}, dropout {rate}"),
-                p,
-                vec![
-                    Fill::signed(blocks * inputs * LANES),
-                    Fill::signed(bias + units + 5),
-                    Fill::Words(control::start(1, 7, 64, 32, 0, 0x1234_5678_9ABC_DEF0).to_vec()),
-                    Fill::Output(blocks * units * LANES),
-                ],
-            )
-        };
         let mut cases = vec![
             case("smallest", 1, 1, 1, Activation::Linear, 0.0),
             case("ten classes", 2, 128, 10, Activation::Linear, 0.0),
@@ -148,9 +152,10 @@ impl Formula for Dense {
             case("uneven shares", 7, 100, 100, Activation::Selu, 0.0),
             case("pieces", 3, 131, 13, Activation::Relu, 0.25),
         ];
-        cases.extend([(1, 9), (2, 16), (3, 37), (8, 26)].map(|(blocks, units)| {
-            case("dropout", blocks, 5, units, Activation::Relu, 0.25)
-        }));
+        cases.extend(
+            [(1, 9), (2, 16), (3, 37), (8, 26)]
+                .map(|(blocks, units)| case("dropout", blocks, 5, units, Activation::Relu, 0.25)),
+        );
         let fusible = Activation::ALL.iter().filter(|a| a.fusible());
         cases.extend(fusible.map(|&a| case("epilogue", 1, 5, 9, a, 0.0)));
         cases
@@ -219,11 +224,9 @@ impl<'a> Run<'a> {
     /// The terms of one piece, of all sums.
     #[inline(always)]
     fn piece<S: Simd>(&self, s: S, piece: usize) {
-        let (blocks, inputs, units) =
-            (self.p.blocks as usize, self.p.inputs as usize, self.p.units as usize);
+        let (blocks, inputs, units) = (self.p.blocks as usize, self.p.inputs as usize, self.p.units as usize);
         let first = piece_start(piece, inputs);
-        let product =
-            Product { terms: (first, piece_start(piece + 1, inputs) - first), ..self.product() };
+        let product = Product { terms: (first, piece_start(piece + 1, inputs) - first), ..self.product() };
         let keep = KeepPiece { first: piece * blocks * units, units, args: self.args };
         product.run::<S, false>(s, 0..blocks, 0..units, keep);
     }

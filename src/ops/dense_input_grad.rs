@@ -10,7 +10,9 @@ use super::real::Real;
 use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
 use super::tiling;
-use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write};
+use super::{
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write,
+};
 
 params! {
     /// Shapes, where the weights lie, and the activation that made the input.
@@ -44,20 +46,28 @@ pub struct DenseInputGrad;
 impl Formula for DenseInputGrad {
     type Params = Params;
     const NAME: &'static str = "dense_input_grad";
-    const BINDINGS: &'static [Binding] = &[read("y_grad"), read("parameters"), read("x"), read_words("control"), write("x_grad")];
+    const BINDINGS: &'static [Binding] =
+        &[read("y_grad"), read("parameters"), read("x"), read_words("control"), write("x_grad")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         let (lanes, depth, inputs) = tiling::product(p.units, p.inputs, class);
         let sizes = [("LANES", lanes), ("DEPTH", depth), ("INPUTS", inputs), ("UNITS", p.units)];
         Kernel {
-            constants: sizes.into_iter().chain([("ACTIVATION", p.activation), p.dropout().constant()]).collect(),
+            constants: sizes
+                .into_iter()
+                .chain([("ACTIVATION", p.activation), p.dropout().constant()])
+                .collect(),
             grid: [(p.blocks * LANES as u32 / 4).div_ceil(lanes), p.inputs.div_ceil(inputs), 1],
         }
     }
 
     fn cost(p: &Params) -> Cost {
-        let (images, inputs, units) = (u64::from(p.blocks) * LANES as u64, u64::from(p.inputs), u64::from(p.units));
-        Cost { flops: 2 * images * inputs * units, bytes: 4 * (images * (2 * inputs + units) + inputs * units) }
+        let (images, inputs, units) =
+            (u64::from(p.blocks) * LANES as u64, u64::from(p.inputs), u64::from(p.units));
+        Cost {
+            flops: 2 * images * inputs * units,
+            bytes: 4 * (images * (2 * inputs + units) + inputs * units),
+        }
     }
 
     fn reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
@@ -139,7 +149,10 @@ impl Formula for DenseInputGrad {
         ];
         cases.extend(Activation::ALL.iter().filter(|a| a.fusible()).map(|&a| case(1, 9, 5, a, 0.0)));
         cases.extend(Activation::ALL.iter().filter(|a| a.fusible()).map(|&a| case(2, 26, 5, a, 0.25)));
-        cases.extend([(1, 16), (3, 37), (9, 33)].map(|(blocks, inputs)| case(blocks, inputs, 7, Activation::Relu, 0.5)));
+        cases.extend(
+            [(1, 16), (3, 37), (9, 33)]
+                .map(|(blocks, inputs)| case(blocks, inputs, 7, Activation::Relu, 0.5)),
+        );
         cases
     }
 }
@@ -169,7 +182,8 @@ impl simd::Kernel for Run<'_> {
         product.run::<S, true>(s, blocks.clone(), features.clone(), epilogue);
         if let Some(mask) = dropout {
             for block in blocks {
-                let words = (block * inputs + features.start) * LANES..(block * inputs + features.end) * LANES;
+                let words =
+                    (block * inputs + features.start) * LANES..(block * inputs + features.end) * LANES;
                 mask.apply(s, words.start, args.output(4, words));
             }
         }

@@ -46,7 +46,8 @@ impl Formula for DenseWeightGrad {
     }
 
     fn cost(p: &Params) -> Cost {
-        let (images, inputs, units) = (u64::from(p.blocks) * LANES as u64, u64::from(p.inputs), u64::from(p.units));
+        let (images, inputs, units) =
+            (u64::from(p.blocks) * LANES as u64, u64::from(p.inputs), u64::from(p.units));
         Cost {
             flops: 2 * images * (inputs + 1) * units,
             bytes: 4 * (images * (inputs + units) + (inputs + 1) * units),

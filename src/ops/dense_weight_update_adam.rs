@@ -11,7 +11,8 @@ use super::real::Real;
 use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
 use super::{
-    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, control, params, read, read_words, slots, update,
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, control, params, read, read_words, slots,
+    update,
 };
 use std::ops::Range;
 
@@ -137,7 +138,8 @@ impl Formula for DenseWeightUpdateAdam {
             )
         };
         let sizes = dense_weight_grad::HOSTILE_SIZES.iter();
-        let mut cases: Vec<_> = sizes.map(|&(blocks, inputs, units)| case(blocks, inputs, units, 0.0)).collect();
+        let mut cases: Vec<_> =
+            sizes.map(|&(blocks, inputs, units)| case(blocks, inputs, units, 0.0)).collect();
         cases.push(case(2, 9, 33, 0.004));
         cases
     }

@@ -6,7 +6,8 @@ use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
 use super::{
-    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, read_words, slots, write,
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, read_words, slots,
+    write,
 };
 use crate::rng::{Purpose, Stream};
 

@@ -110,7 +110,13 @@ impl Formula for DropoutGrad {
             let activation_code = activation as u32;
             Case::new(
                 format!("{blocks} blocks of {features}, rate {rate}, {activation:?}"),
-                Params { blocks: blocks as u32, len: len as u32, layer: 6, activation: activation_code, rate },
+                Params {
+                    blocks: blocks as u32,
+                    len: len as u32,
+                    layer: 6,
+                    activation: activation_code,
+                    rate,
+                },
                 vec![
                     Fill::signed(len),
                     Fill::signed(len),

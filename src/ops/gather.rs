@@ -92,7 +92,9 @@ impl Formula for Gather {
                 mean: if l2_columns == 0 { 33.318 } else { 0.0 },
                 divisor: 78.567,
             };
-            let bytes = |i: u32| (0..4).fold(0, |word, k| word | (((i * 4 + k) * 97 % 251) & 0xFE & (i % 3 * 127)) << (8 * k));
+            let bytes = |i: u32| {
+                (0..4).fold(0, |word, k| word | (((i * 4 + k) * 97 % 251) & 0xFE & (i % 3 * 127)) << (8 * k))
+            };
             let words = (images * height * width).div_ceil(4) as u32;
             Case::new(
                 name,

@@ -28,7 +28,9 @@ use super::case::{Case, Fill};
 use super::control::{self, BATCH, EPOCH, ROWS, SEED_HIGH, SEED_LOW, STEP};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
-use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read_words, simd, slots, write};
+use super::{
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read_words, simd, slots, write,
+};
 use crate::rng::{Purpose, Stream};
 use std::ops::Range;
 
@@ -280,21 +282,22 @@ fn cases() -> Vec<Case<Params>> {
         erase_height: 1,
         erase_width: 1,
     };
-    let case = |name: &str, batch: usize, (height, width): (u32, u32), step: usize, total: usize, p: Params| {
-        let images = 37;
-        let p = Params { blocks: super::blocks(batch) as u32, height, width, ..p };
-        let pixels = (height * width) as usize;
-        // Strokes, of which most pixels are paper, so that edges matter.
-        let byte = |i: u32| if i % 5 < 2 { 37 * i % 251 } else { 0 };
-        let word = |i: u32| (0..4).fold(0, |word, k| word | byte(4 * i + k) << (8 * k));
-        let buffers = vec![
-            Fill::Words((0..(images * pixels).div_ceil(4) as u32).map(word).collect()),
-            Fill::Words((0..total as u32).map(|i| i * 29 % images as u32).collect()),
-            Fill::Words(control::start(step, 7, total, batch, 3, 0x1234_5678_9ABC_DEF0).to_vec()),
-            Fill::Output(p.blocks as usize * pixels * LANES),
-        ];
-        Case::new(name, p, buffers)
-    };
+    let case =
+        |name: &str, batch: usize, (height, width): (u32, u32), step: usize, total: usize, p: Params| {
+            let images = 37;
+            let p = Params { blocks: super::blocks(batch) as u32, height, width, ..p };
+            let pixels = (height * width) as usize;
+            // Strokes, of which most pixels are paper, so that edges matter.
+            let byte = |i: u32| if i % 5 < 2 { 37 * i % 251 } else { 0 };
+            let word = |i: u32| (0..4).fold(0, |word, k| word | byte(4 * i + k) << (8 * k));
+            let buffers = vec![
+                Fill::Words((0..(images * pixels).div_ceil(4) as u32).map(word).collect()),
+                Fill::Words((0..total as u32).map(|i| i * 29 % images as u32).collect()),
+                Fill::Words(control::start(step, 7, total, batch, 3, 0x1234_5678_9ABC_DEF0).to_vec()),
+                Fill::Output(p.blocks as usize * pixels * LANES),
+            ];
+            Case::new(name, p, buffers)
+        };
     let all = Params {
         shift: 2.5,
         turn: 0.2,

@@ -6,7 +6,10 @@ use super::dropout::{Epilogue as Dropout, Mask};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd, dispatch};
-use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, read_words, slots, write};
+use super::{
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, read_words, slots,
+    write,
+};
 
 params! {
     /// Shapes.
@@ -71,7 +74,8 @@ impl Formula for MaxPool {
                         let (iy, ix) = (oy * size + k / size, ox * size + k % size);
                         x[((plane * height + iy) * width + ix) * LANES + lane]
                     };
-                    let best = (1..size * size).map(at).fold(at(0), |best, x| if x > best { x } else { best });
+                    let best =
+                        (1..size * size).map(at).fold(at(0), |best, x| if x > best { x } else { best });
                     let i = (plane * out_height * out_width + window) * LANES + lane;
                     y[i] = p.dropout().apply(control, i, best);
                 }
@@ -98,29 +102,32 @@ impl Formula for MaxPool {
     }
 
     fn cases() -> Vec<Case<Params>> {
-        let case = |blocks: usize, channels: usize, (height, width): (usize, usize), size: usize, rate: f32| {
-            let (out_height, out_width) = (height / size, width / size);
-            let p = Params {
-                blocks: blocks as u32,
-                channels: channels as u32,
-                height: height as u32,
-                width: width as u32,
-                size: size as u32,
-                out_height: out_height as u32,
-                out_width: out_width as u32,
-                dropout_layer: 5,
-                dropout_rate: rate,
+        let case =
+            |blocks: usize, channels: usize, (height, width): (usize, usize), size: usize, rate: f32| {
+                let (out_height, out_width) = (height / size, width / size);
+                let p = Params {
+                    blocks: blocks as u32,
+                    channels: channels as u32,
+                    height: height as u32,
+                    width: width as u32,
+                    size: size as u32,
+                    out_height: out_height as u32,
+                    out_width: out_width as u32,
+                    dropout_layer: 5,
+                    dropout_rate: rate,
+                };
+                Case::new(
+                    format!(
+                        "{blocks} blocks, {channels} of {height} x {width}, windows of {size}, dropout {rate}"
+                    ),
+                    p,
+                    vec![
+                        Fill::signed(blocks * channels * height * width * LANES),
+                        Fill::Words(control::start(1, 7, 64, 32, 0, 0x1234_5678_9ABC_DEF0).to_vec()),
+                        Fill::Output(blocks * channels * out_height * out_width * LANES + 16),
+                    ],
+                )
             };
-            Case::new(
-                format!("{blocks} blocks, {channels} of {height} x {width}, windows of {size}, dropout {rate}"),
-                p,
-                vec![
-                    Fill::signed(blocks * channels * height * width * LANES),
-                    Fill::Words(control::start(1, 7, 64, 32, 0, 0x1234_5678_9ABC_DEF0).to_vec()),
-                    Fill::Output(blocks * channels * out_height * out_width * LANES + 16),
-                ],
-            )
-        };
         vec![
             case(1, 1, (1, 1), 1, 0.0),
             case(1, 1, (2, 2), 2, 0.0),

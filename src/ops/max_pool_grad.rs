@@ -6,7 +6,9 @@ use super::case::{Case, Fill};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd, dispatch};
-use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, slots, write};
+use super::{
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, slots, write,
+};
 
 params! {
     /// Shapes, and the activation that made the input.
@@ -40,7 +42,10 @@ impl Formula for MaxPoolGrad {
 
     fn kernel(p: &Params, _: DeviceClass) -> Kernel {
         let windows = p.height.div_ceil(p.size) * p.width.div_ceil(p.size);
-        Kernel { constants: vec![], grid: linear_grid((p.blocks * p.channels * windows) as usize * LANES, 64) }
+        Kernel {
+            constants: vec![],
+            grid: linear_grid((p.blocks * p.channels * windows) as usize * LANES, 64),
+        }
     }
 
     fn cost(p: &Params) -> Cost {
@@ -66,7 +71,9 @@ impl Formula for MaxPoolGrad {
                         let (iy, ix) = (oy * size + k / size, ox * size + k % size);
                         ((plane * height + iy) * width + ix) * LANES + lane
                     };
-                    let first = (1..size * size).map(at).fold(at(0), |best, at| if x[at] > x[best] { at } else { best });
+                    let first = (1..size * size)
+                        .map(at)
+                        .fold(at(0), |best, at| if x[at] > x[best] { at } else { best });
                     let gradient = y_grad[(plane * out_height * out_width + window) * LANES + lane];
                     x_grad[first] = gradient * activation.derivative_from_output(x[first]);
                 }
@@ -93,7 +100,12 @@ impl Formula for MaxPoolGrad {
     }
 
     fn cases() -> Vec<Case<Params>> {
-        let case = |blocks: usize, channels: usize, (height, width): (usize, usize), size: usize, activation, ties| {
+        let case = |blocks: usize,
+                    channels: usize,
+                    (height, width): (usize, usize),
+                    size: usize,
+                    activation,
+                    ties| {
             let (out_height, out_width) = (height / size, width / size);
             let p = Params {
                 blocks: blocks as u32,
@@ -107,13 +119,17 @@ impl Formula for MaxPoolGrad {
             };
             let inputs = blocks * channels * height * width * LANES;
             Case::new(
-                format!("{blocks} blocks, {channels} of {height} x {width}, windows of {size}, {activation:?}, ties {ties}"),
+                format!(
+                    "{blocks} blocks, {channels} of {height} x {width}, windows of {size}, {activation:?}, ties {ties}"
+                ),
                 p,
                 vec![
                     Fill::signed(blocks * channels * out_height * out_width * LANES),
                     if ties {
                         // Few different numbers, zeros of both signs among them, as after relu.
-                        Fill::Values((0..inputs).map(|i| [0.0, 0.5, -0.0, 0.25, 0.5][i * i % 31 % 5]).collect())
+                        Fill::Values(
+                            (0..inputs).map(|i| [0.0, 0.5, -0.0, 0.25, 0.5][i * i % 31 % 5]).collect(),
+                        )
                     } else {
                         Fill::signed(inputs)
                     },

@@ -42,7 +42,8 @@ impl simd::Kernel for Step<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let (rho, one_minus_rho) = (s.splat(self.p.rho), s.splat(self.p.one_minus_rho));
-        let (momentum, epsilon, rate) = (s.splat(self.p.momentum), s.splat(self.p.epsilon), s.splat(self.rate));
+        let (momentum, epsilon, rate) =
+            (s.splat(self.p.momentum), s.splat(self.p.epsilon), s.splat(self.rate));
         for at in (0..self.gradients.len()).step_by(LANES) {
             let gradient = load_some(s, &self.gradients[at..]);
             let new = s.mul(one_minus_rho, s.mul(gradient, gradient));
@@ -88,7 +89,8 @@ impl Formula for RmsProp {
         let (rho, one_minus_rho) = (T::of(f64::from(p.rho)), T::of(f64::from(p.one_minus_rho)));
         let (momentum, epsilon) = (T::of(f64::from(p.momentum)), T::of(f64::from(p.epsilon)));
         for i in 0..p.len as usize {
-            mean_square[i] = unless_faded(rho * mean_square[i] + one_minus_rho * (gradients[i] * gradients[i]));
+            mean_square[i] =
+                unless_faded(rho * mean_square[i] + one_minus_rho * (gradients[i] * gradients[i]));
             let change = rate * gradients[i] / (mean_square[i] + epsilon).sqrt();
             if p.momentum == 0.0 {
                 parameters[i] = parameters[i] - change;

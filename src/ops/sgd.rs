@@ -6,7 +6,8 @@ use super::real::{Real, unless_faded};
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
 use super::{
-    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, read_words, slots, update,
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, read_words, slots,
+    update,
 };
 
 params! {
@@ -27,8 +28,13 @@ pub struct Sgd;
 impl Formula for Sgd {
     type Params = Params;
     const NAME: &'static str = "sgd";
-    const BINDINGS: &'static [Binding] =
-        &[read("gradients"), read("schedule"), read_words("control"), update("parameters"), update("velocity")];
+    const BINDINGS: &'static [Binding] = &[
+        read("gradients"),
+        read("schedule"),
+        read_words("control"),
+        update("parameters"),
+        update("velocity"),
+    ];
 
     fn kernel(p: &Params, _: DeviceClass) -> Kernel {
         Kernel { constants: vec![], grid: linear_grid(p.len as usize, 64) }
@@ -130,7 +136,13 @@ impl Settings<f32> {
 impl<V: Copy> Settings<V> {
     /// Updates up to 16 parameters and their velocities as [`Settings::step`] does.
     #[inline(always)]
-    pub(super) fn step_lanes<S: Simd<V = V>>(&self, s: S, gradient: V, parameter: &mut [f32], velocity: &mut [f32]) {
+    pub(super) fn step_lanes<S: Simd<V = V>>(
+        &self,
+        s: S,
+        gradient: V,
+        parameter: &mut [f32],
+        velocity: &mut [f32],
+    ) {
         let change = s.mul(self.rate, gradient);
         let old = s.load_part(parameter);
         if self.rule == Rule::Plain {

@@ -116,7 +116,12 @@ impl Formula for SoftmaxGrad {
             Case::new(
                 format!("{name}: {blocks} blocks, {channels} x {pixels}, {activation:?}"),
                 p,
-                vec![Fill::signed(len), Fill::Uniform(len, 0.0, 1.0), Fill::signed(len), Fill::Output(len + 3)],
+                vec![
+                    Fill::signed(len),
+                    Fill::Uniform(len, 0.0, 1.0),
+                    Fill::signed(len),
+                    Fill::Output(len + 3),
+                ],
             )
         };
         let mut cases = vec![
@@ -151,12 +156,8 @@ mod tests {
         };
         forward(&mut x, &mut y);
         let p = Params { blocks, channels, pixels, activation: Activation::Linear as u32 };
-        let args = vec![
-            Slot::Real(&mut weighting),
-            Slot::Real(&mut y),
-            Slot::Real(&mut x),
-            Slot::Real(&mut x_grad),
-        ];
+        let args =
+            vec![Slot::Real(&mut weighting), Slot::Real(&mut y), Slot::Real(&mut x), Slot::Real(&mut x_grad)];
         SoftmaxGrad::reference(&p, args);
         for i in 0..len {
             let (old, h) = (x[i], 1e-5);

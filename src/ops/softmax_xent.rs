@@ -8,7 +8,8 @@ use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
 use super::{
-    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write, write_words,
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write,
+    write_words,
 };
 
 params! {
@@ -62,7 +63,8 @@ impl Formula for SoftmaxXent {
     fn reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
         let [logits, labels, order, control, logits_grad, image_loss, outcome] = slots(args);
         let (logits, logits_grad, image_loss) = (logits.real(), logits_grad.real(), image_loss.real());
-        let (labels, order, control, outcome) = (labels.words(), order.words(), control.words(), outcome.words());
+        let (labels, order, control, outcome) =
+            (labels.words(), order.words(), control.words(), outcome.words());
         let (classes, rows) = (p.classes as usize, control[ROWS] as usize);
         let scale = T::ONE / T::of(f64::from(divisor(p, control)));
         let activation = Activation::from_code(p.activation);
@@ -74,7 +76,8 @@ impl Formula for SoftmaxXent {
             }
             let row = (control[STEP] * control[BATCH]) as usize + n;
             let label = labels[order[row] as usize] as usize;
-            let answer = (1..classes).fold(0, |best, c| if logits[at(c)] > logits[at(best)] { c } else { best });
+            let answer =
+                (1..classes).fold(0, |best, c| if logits[at(c)] > logits[at(best)] { c } else { best });
             let largest = logits[at(answer)];
             let total = (0..classes).fold(T::ZERO, |sum, c| sum + (logits[at(c)] - largest).exp());
             for c in 0..classes {
@@ -97,24 +100,25 @@ impl Formula for SoftmaxXent {
     }
 
     fn cases() -> Vec<Case<Params>> {
-        let case = |name: &str, batch: usize, classes: usize, reduction: u32, range: f32, step, total: usize| {
-            let blocks = super::blocks(batch);
-            let p = Params { blocks: blocks as u32, classes: classes as u32, reduction, activation: 0 };
-            let images = 29_u32;
-            Case::new(
-                name,
-                p,
-                vec![
-                    Fill::Uniform(blocks * classes * LANES, -range, range),
-                    Fill::Words((0..images).map(|i| i * 7 % classes as u32).collect()),
-                    Fill::Words((0..total as u32).map(|i| i * 5 % images).collect()),
-                    Fill::Words(control::start(step, 0, total, batch, 0, 1).to_vec()),
-                    Fill::Output(blocks * classes * LANES),
-                    Fill::Output(total),
-                    Fill::OutputWords(total),
-                ],
-            )
-        };
+        let case =
+            |name: &str, batch: usize, classes: usize, reduction: u32, range: f32, step, total: usize| {
+                let blocks = super::blocks(batch);
+                let p = Params { blocks: blocks as u32, classes: classes as u32, reduction, activation: 0 };
+                let images = 29_u32;
+                Case::new(
+                    name,
+                    p,
+                    vec![
+                        Fill::Uniform(blocks * classes * LANES, -range, range),
+                        Fill::Words((0..images).map(|i| i * 7 % classes as u32).collect()),
+                        Fill::Words((0..total as u32).map(|i| i * 5 % images).collect()),
+                        Fill::Words(control::start(step, 0, total, batch, 0, 1).to_vec()),
+                        Fill::Output(blocks * classes * LANES),
+                        Fill::Output(total),
+                        Fill::OutputWords(total),
+                    ],
+                )
+            };
         vec![
             case("mean", 32, 10, 0, 4.0, 0, 32),
             case("sum, ragged", 20, 10, 1, 4.0, 1, 33),
@@ -157,7 +161,8 @@ impl simd::Kernel for Run<'_> {
                 continue;
             }
             let row = (control[STEP] * control[BATCH]) as usize + first;
-            let (image_loss, outcome) = (args.output(5, row..row + rows), args.output_words(6, row..row + rows));
+            let (image_loss, outcome) =
+                (args.output(5, row..row + rows), args.output_words(6, row..row + rows));
             let mut label = [0; LANES];
             for (label, &image) in label.iter_mut().zip(&order[row..row + rows]) {
                 *label = labels[image as usize] as usize;

@@ -91,10 +91,8 @@ impl Formula for SquaredNorm {
 
     fn cases() -> Vec<Case<Params>> {
         let case = |len: u32, parts: u32, range: f32| {
-            let buffers = vec![
-                Fill::Uniform(len as usize + 2, -range, range),
-                Fill::Output(parts as usize + 1),
-            ];
+            let buffers =
+                vec![Fill::Uniform(len as usize + 2, -range, range), Fill::Output(parts as usize + 1)];
             Case::new(format!("{len} gradients to {range}, {parts} parts"), Params { len, parts }, buffers)
         };
         vec![case(1, 1, 1.0), case(65, 1, 1.0), case(4099, 64, 1.0), case(10, 7, 1e6), case(3, 8, 1e-3)]

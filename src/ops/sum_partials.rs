@@ -4,7 +4,9 @@ use super::case::{Case, Fill};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd, dispatch};
-use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, slots, write};
+use super::{
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, slots, write,
+};
 
 params! {
     /// Sizes.

@@ -35,7 +35,11 @@ pub struct TensorMoments;
 const TOGETHER: usize = 16 * LANES;
 
 /// The places of a channel that count, by pieces of its runs, which begin with the first lane.
-fn runs<'a, T>(p: &'a Params, values: &'a [T], channel: usize) -> impl Iterator<Item = (usize, &'a [T])> + Clone {
+fn runs<'a, T>(
+    p: &'a Params,
+    values: &'a [T],
+    channel: usize,
+) -> impl Iterator<Item = (usize, &'a [T])> + Clone {
     let (channels, each, len) = (p.channels as usize, p.each as usize, p.len as usize);
     (0..p.blocks as usize).flat_map(move |block| {
         let start = (block * channels + channel) * each;
@@ -121,9 +125,21 @@ impl Formula for TensorMoments {
             Case::new(name, p, vec![values, Fill::Output(3 + channels as usize * MOMENTS + 2)])
         };
         let flat = |len: u32, channels: u32, first: u32| {
-            let p = Params { first, len, channels, blocks: 1, each: len.div_ceil(channels), images: u32::MAX, to: 0 };
+            let p = Params {
+                first,
+                len,
+                channels,
+                blocks: 1,
+                each: len.div_ceil(channels),
+                images: u32::MAX,
+                to: 0,
+            };
             let values = Fill::Uniform((first + len) as usize + 7, -0.2, 0.1);
-            Case::new(format!("{len} weights in {channels} parts"), p, vec![values, Fill::Output(channels as usize * MOMENTS)])
+            Case::new(
+                format!("{len} weights in {channels} parts"),
+                p,
+                vec![values, Fill::Output(channels as usize * MOMENTS)],
+            )
         };
         vec![
             activations("full blocks", 32, 5, 9, 0, Fill::signed(32 * 45)),
