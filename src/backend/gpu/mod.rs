@@ -4,6 +4,8 @@
 //! same dispatches every time; many steps go into one submission, and a few submissions are in flight.
 
 pub mod adapter;
+mod bind;
+mod memory;
 mod pace;
 mod pipeline;
 mod rehearsal;
@@ -11,13 +13,11 @@ mod timing;
 mod transfer;
 mod wait;
 
-use super::{Backend, Clock, DeviceInfo, HostWork, Shortage};
-use crate::error::Error;
-use crate::ops::DeviceClass;
-use crate::plan::{BufferId, Call, Plan, ProgramId, Reuse, Slots};
+use super::{Backend, Clock, DeviceInfo, HostWork};
+use crate::plan::{BufferId, Plan, ProgramId, Reuse, Slots};
 use adapter::Adapter;
 use anyhow::Result;
-use pace::Part;
+use bind::{Binder, Program, parts_of};
 use pipeline::{Compilation, Pipelines};
 use rehearsal::Faults;
 use std::collections::VecDeque;
@@ -28,29 +28,8 @@ use wait::Health;
 pub use adapter::{Api, Selection};
 pub use pipeline::Checks;
 
-/// Steps in one submission: at least this many, so that the cost of submitting does not show, unless they are long.
-const STEPS_PER_SUBMISSION: usize = 16;
 /// Submissions in flight; more would only delay errors and use memory.
 const IN_FLIGHT: usize = 3;
-/// Offsets of uniform bindings must be multiples of this everywhere.
-const UNIFORM_ALIGNMENT: usize = 256;
-
-/// A call, ready to be recorded.
-struct Dispatch {
-    pipeline: usize,
-    bind_group: wgpu::BindGroup,
-    grid: [u32; 3],
-    /// For a call that takes long: its parts, and where each is described in the uniform buffer.
-    parts: Vec<(Part, u32)>,
-}
-
-/// A program, ready to be recorded.
-struct Program {
-    dispatches: Vec<Dispatch>,
-    /// Runs in one submission.
-    runs: usize,
-}
-
 /// Runs a plan on an adapter.
 pub struct Gpu {
     info: DeviceInfo,
@@ -77,7 +56,7 @@ impl Gpu {
         let slots = Slots::assign(plan, Reuse::ByLifetime);
         let faults = adapter.faults().clone();
         // Before anything is allocated, or even the device opened.
-        check_sizes(plan, &slots, adapter.largest_binding())?;
+        memory::check_sizes(plan, &slots, adapter.largest_binding())?;
         let (device, queue) = adapter.open()?;
         let health = Health::watch(&device, faults.patience);
         let how = Compilation { class: adapter.class(), checks, wrong_op: faults.op.as_deref() };
@@ -85,7 +64,7 @@ impl Gpu {
         let pipelines = health.scoped(&device, "building the kernels", || {
             Pipelines::build(&device, plan, how, |call| !parts_of(call, how.class, longest).is_empty())
         })??;
-        let buffers = allocate(&device, &slots, faults.memory_bytes)?;
+        let buffers = memory::allocate(&device, &slots, faults.memory_bytes)?;
         let (programs, part_group) = health.scoped(&device, "binding the buffers", || {
             let binder = Binder {
                 device: &device,
@@ -232,174 +211,5 @@ impl Backend for Gpu {
 
     fn clock(&self) -> Clock {
         if self.timer.is_some() { Clock::Device } else { Clock::Wall }
-    }
-}
-
-/// Refuses a buffer that the device cannot bind.
-fn check_sizes(plan: &Plan, slots: &Slots, most: u64) -> Result<()> {
-    for (id, buffer) in plan.buffers.iter().enumerate() {
-        let bytes = 4 * slots.words[slots.of[id]] as u64;
-        if bytes > most {
-            return Err(too_large(Shortage::Binding { buffer: buffer.name.clone(), bytes, most }));
-        }
-    }
-    Ok(())
-}
-
-fn too_large(shortage: Shortage) -> anyhow::Error {
-    let advice = "this does not fit on the device; use a smaller --batch-size or --limit, or --backend cpu";
-    anyhow::Error::new(shortage).context(Error::NoDevice(advice.into()))
-}
-
-/// One buffer for each slot, of which `most` bytes may be had in a rehearsal.
-fn allocate(device: &wgpu::Device, slots: &Slots, most: Option<u64>) -> Result<Vec<wgpu::Buffer>> {
-    let (mut fits, mut buffers) = (0, Vec::new());
-    for &words in &slots.words {
-        let size = 4 * words.next_multiple_of(4) as u64;
-        match try_buffer(device, size).filter(|_| most.is_none_or(|most| fits + size <= most)) {
-            Some(buffer) => buffers.push(buffer),
-            None => {
-                let room = probe(device, size, most.map(|most| most.saturating_sub(fits)));
-                return Err(too_large(Shortage::Memory { bytes: slots.bytes(), fits: fits + room }));
-            }
-        }
-        fits += size;
-    }
-    Ok(buffers)
-}
-
-/// A buffer, if there is memory for it.
-fn try_buffer(device: &wgpu::Device, size: u64) -> Option<wgpu::Buffer> {
-    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-    let scope = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-    let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
-    let buffer = device.create_buffer(&descriptor);
-    pollster::block_on(scope.pop()).is_none().then_some(buffer)
-}
-
-/// How much of `size` bytes, for which there is no memory, there would be: as buffers of half of it, a quarter, ...
-fn probe(device: &wgpu::Device, size: u64, most: Option<u64>) -> u64 {
-    const SMALLEST: u64 = 1 << 18;
-    let (mut piece, mut total, mut kept) = (size / 2 / 4 * 4, 0, Vec::new());
-    while piece >= SMALLEST && total < size {
-        match try_buffer(device, piece).filter(|_| most.is_none_or(|most| total + piece <= most)) {
-            Some(buffer) => {
-                kept.push(buffer);
-                total += piece;
-            }
-            None => piece = piece / 2 / 4 * 4,
-        }
-    }
-    total
-}
-
-/// The parts in which a call has to run; none where it can run whole.
-fn parts_of(call: &Call, class: DeviceClass, longest: Duration) -> Vec<Part> {
-    let grid = call.op.kernel(&call.params, class).grid;
-    let parts = pace::parts(grid, pace::estimate(call.cost()), longest);
-    if parts.len() > 1 { parts } else { Vec::new() }
-}
-
-/// What binding needs.
-struct Binder<'a> {
-    device: &'a wgpu::Device,
-    queue: &'a wgpu::Queue,
-    plan: &'a Plan,
-    slots: &'a Slots,
-    buffers: &'a [wgpu::Buffer],
-    pipelines: &'a Pipelines,
-}
-
-impl Binder<'_> {
-    /// One uniform buffer holds the parameters of all calls and the parts of those that run in parts; each call has its bind
-    /// group, and the parts share one.
-    fn bind(&self, class: DeviceClass, longest: Duration) -> (Vec<Program>, wgpu::BindGroup) {
-        let calls = self.plan.programs.iter().flat_map(|program| &program.calls);
-        let slots: usize = calls.map(|call| 1 + parts_of(call, class, longest).len()).sum();
-        let mut uniforms = Uniforms { bytes: Vec::with_capacity(slots * UNIFORM_ALIGNMENT) };
-        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("parameters of the calls"),
-            size: (slots.max(1) * UNIFORM_ALIGNMENT) as u64,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        let mut programs = Vec::new();
-        for program in &self.plan.programs {
-            let mut time = Duration::ZERO;
-            let mut dispatches = Vec::new();
-            for call in &program.calls {
-                time += pace::estimate(call.cost());
-                dispatches.push(self.dispatch(call, class, longest, &mut uniforms, &buffer));
-            }
-            programs
-                .push(Program { dispatches, runs: pace::runs_per_submission(time, STEPS_PER_SUBMISSION) });
-        }
-        let part_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some("part of a grid"),
-            layout: self.pipelines.part_layout(),
-            entries: &[uniform_entry(&buffer, 0, size_of::<[u32; 8]>())],
-        });
-        self.queue.write_buffer(&buffer, 0, &uniforms.bytes);
-        (programs, part_group)
-    }
-
-    fn dispatch(
-        &self,
-        call: &Call,
-        class: DeviceClass,
-        longest: Duration,
-        uniforms: &mut Uniforms,
-        buffer: &wgpu::Buffer,
-    ) -> Dispatch {
-        let offset = uniforms.push(&call.params);
-        let mut entries = vec![uniform_entry(buffer, offset, 4 * call.params.len())];
-        for (index, id) in call.buffers.iter().enumerate() {
-            let size = std::num::NonZeroU64::new(4 * self.plan.words(*id).next_multiple_of(4) as u64);
-            let buffer = &self.buffers[self.slots.of[id.0]];
-            entries.push(wgpu::BindGroupEntry {
-                binding: index as u32 + 1,
-                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: 0, size }),
-            });
-        }
-        let kernel = call.op.kernel(&call.params, class);
-        let [x, y, z] = kernel.grid;
-        let parts: Vec<(Part, u32)> = parts_of(call, class, longest)
-            .into_iter()
-            .map(|part| {
-                let [first_x, first_y, first_z] = part.first;
-                (part, uniforms.push(&[first_x, first_y, first_z, 0, x, y, z, 0]))
-            })
-            .collect();
-        let bind_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(&call.place),
-            layout: self.pipelines.layout(call.op),
-            entries: &entries,
-        });
-        let pipeline = self.pipelines.find(call.op, &kernel, !parts.is_empty());
-        Dispatch { pipeline, bind_group, grid: kernel.grid, parts }
-    }
-}
-
-/// The contents of a uniform buffer, in pieces that can be bound by themselves.
-struct Uniforms {
-    bytes: Vec<u8>,
-}
-
-impl Uniforms {
-    /// Appends words and returns their offset.
-    fn push(&mut self, words: &[u32]) -> u32 {
-        let offset = self.bytes.len();
-        self.bytes.extend_from_slice(bytemuck::cast_slice(words));
-        self.bytes.resize(offset + UNIFORM_ALIGNMENT, 0);
-        offset as u32
-    }
-}
-
-fn uniform_entry(buffer: &wgpu::Buffer, offset: u32, bytes: usize) -> wgpu::BindGroupEntry<'_> {
-    let size = std::num::NonZeroU64::new(bytes.next_multiple_of(16) as u64);
-    let offset = u64::from(offset);
-    wgpu::BindGroupEntry {
-        binding: 0,
-        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size }),
     }
 }

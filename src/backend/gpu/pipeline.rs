@@ -130,7 +130,7 @@ fn build_one(
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let mut text = if in_parts { shader::expand_part(op, kernel) } else { shader::expand(op, kernel) };
     if params_binding(device, op, how.class) != wgpu::BufferBindingType::Uniform {
-        text = text.replace("var<uniform> p:", "var<storage, read> p:");
+        text = shader::params_as_storage(&text);
     }
     if how.wrong_op == Some(op.name()) {
         text = shader::plant_fault(op, &text).unwrap_or(text);
