@@ -3,20 +3,15 @@
 use super::args::{DataArgs, DeviceArgs, RecipeArgs};
 use crate::backend::device::Device;
 use crate::backend::{Backend, DeviceInfo};
+use crate::data::DataSet;
 use crate::error::Error;
-use crate::layers;
-use crate::ops::control;
-use crate::plan::network::{Description, build};
-use crate::plan::optimizer::corrected_rate;
-use crate::train::engine::{DeviceData, Weights};
+use crate::recipe::Recipe;
 use crate::verify::compare::{Comparison, Difference};
 use crate::verify::ops::CaseReport;
 use crate::verify::{ops, steps};
 use anyhow::{Result, bail};
 use clap::Args;
 
-/// Images of a verified training step: two blocks and a ragged third, so that the reference keeps up.
-const IMAGES: usize = 40;
 /// Threads of the CPU backend beside a GPU; results do not depend on them.
 const CPU_THREADS: usize = 2;
 
@@ -73,6 +68,9 @@ struct Line<'a> {
 
 impl Verify {
     pub(super) fn run(&self) -> Result<()> {
+        // What cannot work is said before minutes of checks.
+        let with_steps = self.op.is_none() && self.steps > 0;
+        let subject = with_steps.then(|| anyhow::Ok((self.recipe.load()?, self.data.load()?))).transpose()?;
         let (device, line) = self.device.find()?;
         let info = device.info();
         if !self.json {
@@ -80,8 +78,8 @@ impl Verify {
         }
         let (mut wrong, count) = self.ops(&device)?;
         let wrong_cases = wrong.len();
-        if self.op.is_none() && self.steps > 0 {
-            wrong.extend(self.steps(&device)?);
+        if let Some(subject) = subject {
+            wrong.extend(self.steps(subject, &device)?);
         }
         if wrong.is_empty() {
             return Ok(());
@@ -138,49 +136,14 @@ impl Verify {
     }
 
     /// Runs the training steps; returns the first wrong call.
-    fn steps(&self, device: &Device) -> Result<Option<String>> {
-        let (recipe, mut data) = (self.recipe.load()?, self.data.load()?);
-        data.limit(IMAGES)?;
-        let device_data = DeviceData::of_images(&data.train.images, &data.train.labels);
-        let layers = layers::resolve(&recipe, device_data.shape(), data.classes)?;
-        let transform = recipe.data.scaling.transform(&data.train.images, 0..IMAGES);
-        let network = build(&Description {
-            layers: &layers,
-            input: device_data.shape(),
-            classes: data.classes,
-            batch_size: IMAGES,
-            evaluation_batch_size: IMAGES,
-            images: IMAGES,
-            rows: IMAGES,
-            transform,
-            augment: &recipe.augment,
-            loss: recipe.training.loss,
-            optimizer: &recipe.optimizer,
-            clip_norm: recipe.training.clip_norm,
-            fuse_updates: true,
-            target: device.target(),
-        });
-        let mut stepper = steps::Stepper::new(&network, device)?;
-        let weights = Weights::initial(&layers, &network.parameters, self.seed);
-        let order: Vec<u32> = (0..IMAGES as u32).collect();
-        let backend = stepper.backend();
-        backend.write(network.images, 0, device_data.words())?;
-        backend.write(network.labels, 0, device_data.labels())?;
-        backend.write(network.train_feed.order, 0, &order)?;
-        backend.write(network.shared.parameters, 0, bytemuck::cast_slice(&weights.parameters))?;
-        backend.write(network.shared.statistics, 0, bytemuck::cast_slice(&weights.statistics))?;
-        for step in 0..self.steps {
-            let rate = recipe.optimizer.learning_rate();
-            let rates = [rate as f32, corrected_rate(&recipe.optimizer, rate, step as u64) as f32];
-            let control = control::start(0, step, IMAGES, IMAGES, step, self.seed);
-            let backend = stepper.backend();
-            backend.write(network.schedule, 0, bytemuck::cast_slice(&rates))?;
-            backend.write(network.train_feed.control, 0, &control)?;
+    fn steps(&self, (recipe, data): (Recipe, DataSet), device: &Device) -> Result<Option<String>> {
+        let mut stepper = steps::Stepper::new(recipe, data, self.seed, device)?;
+        for step in 1..=self.steps {
             let mut lines = String::new();
-            let wrong = stepper.step(step + 1, |call, report| {
+            let wrong = stepper.step(step, |call, report| {
                 lines.push_str(
                     &self.line(&Line {
-                        place: &format!("step {} {}", step + 1, call.place),
+                        place: &format!("step {step} {}", call.place),
                         what: call.op.name(),
                         figures: [Some(&report.device), report.cpu.as_ref()]
                             .into_iter()

@@ -4,13 +4,24 @@ use super::compare::{Comparison, Difference};
 use super::ops::{Expected, reference};
 use crate::backend::Backend;
 use crate::backend::device::Device;
-use crate::ops::{Access, Element};
-use crate::plan::network::Network;
+use crate::data::DataSet;
+use crate::layers;
+use crate::ops::{Access, Element, control};
+use crate::plan::network::{Description, Network, build};
+use crate::plan::optimizer::corrected_rate;
 use crate::plan::{BufferId, Call, Lifetime, Plan, ProgramId};
+use crate::recipe::Recipe;
+use crate::train::engine::{DeviceData, Weights};
 use anyhow::Result;
+
+/// Images of a verified training step: two blocks and a ragged third, so that the reference keeps up.
+const IMAGES: usize = 40;
 
 /// The training step of a network, one program for each call, so that it can be stopped between any two.
 pub struct Stepper {
+    network: Network,
+    recipe: Recipe,
+    seed: u64,
     backend: Box<dyn Backend>,
     /// Runs every call too, from the same inputs, where the device is not the CPU already.
     cpu: Option<Box<dyn Backend>>,
@@ -51,11 +62,43 @@ pub struct CallReport {
 }
 
 impl Stepper {
-    /// Opens the device for the training step of `network`.
+    /// Opens the device for training steps of a recipe on the first images of a data set; `seed` decides the first weights.
     ///
     /// # Errors
-    /// When the device cannot be opened or does not suffice.
-    pub fn new(network: &Network, device: &Device) -> Result<Self> {
+    /// When the recipe does not fit the data, or the device cannot be opened or does not suffice.
+    pub fn new(recipe: Recipe, mut data: DataSet, seed: u64, device: &Device) -> Result<Self> {
+        data.limit(IMAGES)?;
+        let device_data = DeviceData::of_images(&data.train.images, &data.train.labels);
+        let layers = layers::resolve(&recipe, device_data.shape(), data.classes)?;
+        let network = build(&Description {
+            layers: &layers,
+            input: device_data.shape(),
+            classes: data.classes,
+            batch_size: IMAGES,
+            evaluation_batch_size: IMAGES,
+            images: IMAGES,
+            rows: IMAGES,
+            transform: recipe.data.scaling.transform(&data.train.images, 0..IMAGES),
+            augment: &recipe.augment,
+            loss: recipe.training.loss,
+            optimizer: &recipe.optimizer,
+            clip_norm: recipe.training.clip_norm,
+            fuse_updates: true,
+            target: device.target(),
+        });
+        let weights = Weights::initial(&layers, &network.parameters, seed);
+        let mut stepper = Self::open(network, recipe, seed, device)?;
+        let Self { network, backend, .. } = &mut stepper;
+        let order: Vec<u32> = (0..IMAGES as u32).collect();
+        backend.write(network.images, 0, device_data.words())?;
+        backend.write(network.labels, 0, device_data.labels())?;
+        backend.write(network.train_feed.order, 0, &order)?;
+        backend.write(network.shared.parameters, 0, bytemuck::cast_slice(&weights.parameters))?;
+        backend.write(network.shared.statistics, 0, bytemuck::cast_slice(&weights.statistics))?;
+        Ok(stepper)
+    }
+
+    fn open(network: Network, recipe: Recipe, seed: u64, device: &Device) -> Result<Self> {
         let mut plan = Plan { buffers: network.plan.buffers.clone(), programs: Vec::new() };
         for buffer in &mut plan.buffers {
             buffer.lifetime = Lifetime::Run;
@@ -72,15 +115,19 @@ impl Stepper {
             Device::Cpu { .. } => None,
             Device::Gpu { .. } => Some(beside.open(&plan)?),
         };
-        Ok(Self { backend, cpu, calls, plan })
+        Ok(Self { network, recipe, seed, backend, cpu, calls, plan })
     }
 
-    /// The backend, to be fed.
-    pub fn backend(&mut self) -> &mut dyn Backend {
-        self.backend.as_mut()
+    /// Says where the training stands: at step number `step`, from 0.
+    fn feed(&mut self, step: usize) -> Result<()> {
+        let rate = self.recipe.optimizer.learning_rate();
+        let rates = [rate as f32, corrected_rate(&self.recipe.optimizer, rate, step as u64) as f32];
+        let control = control::start(0, step, IMAGES, IMAGES, step, self.seed);
+        self.backend.write(self.network.schedule, 0, bytemuck::cast_slice(&rates))?;
+        self.backend.write(self.network.train_feed.control, 0, &control)
     }
 
-    /// Runs step number `step` (from 1, for the report) and compares every call with the reference. `seen` is told of each
+    /// Runs step number `step` (from 1, one after the other) and compares every call with the reference. `seen` is told of each
     /// call and the largest errors in it; the first wrong call ends the step.
     ///
     /// # Errors
@@ -90,6 +137,7 @@ impl Stepper {
         step: usize,
         mut seen: impl FnMut(&Call, &CallReport),
     ) -> Result<Option<WrongCall>> {
+        self.feed(step - 1)?;
         for index in 0..self.calls.len() {
             let (call, program) = self.calls[index].clone();
             let before = call.buffers.iter().map(|&id| self.read(id)).collect::<Result<Vec<_>>>()?;
