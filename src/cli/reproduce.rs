@@ -37,11 +37,8 @@ impl Reproduce {
         let Trained { trials, results } = self.trials.train(&plan)?;
         let groups: Vec<usize> = trials.iter().map(|trial| trial.group).collect();
         let obtained = table::rows(&sweep.groups, &groups, &results);
-        let runs = obtained.iter().enumerate().map(|(group, row)| {
-            let members = trials.iter().filter(|trial| trial.group == group);
-            curves::run(row, &members.map(|trial| self.out.join(&trial.name)).collect::<Vec<_>>())
-        });
-        let runs = runs.collect::<Result<Vec<_>>>()?;
+        let folders: Vec<_> = trials.iter().map(|trial| (trial.group, self.out.join(&trial.name))).collect();
+        let runs = curves::runs(&obtained, &folders)?;
         let lines: Vec<Line> =
             rows.iter().zip(obtained).map(|(row, obtained)| Line::new(row, obtained)).collect();
         let table = published::table(&lines);

@@ -1,10 +1,11 @@
 //! `sweep`
 
 use super::trials::{Plan, TrialArgs, save};
+use crate::error::Error;
 use crate::sweep::shard::{Manifest, Shard, merge};
-use crate::sweep::trial::TrialResult;
-use crate::sweep::{Group, curves, grid, table};
-use anyhow::Result;
+use crate::sweep::table::{self, Row};
+use crate::sweep::{curves, grid};
+use anyhow::{Result, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -48,42 +49,27 @@ impl Sweep {
             rows.retain(|row| row.n > 0);
             return self.trials.print(&table::table(&rows), &rows);
         }
-        let names: Vec<&str> = trained.trials.iter().map(|trial| trial.name.as_str()).collect();
-        self.finish(&out, name, &sweep.groups, &groups, &names, &trained.results)
+        let folders: Vec<_> =
+            trained.trials.iter().map(|trial| (trial.group, out.join(&trial.name))).collect();
+        self.finish(&out, name, &rows, &folders)
     }
 
     fn merge(&self) -> Result<()> {
         let out = match (&self.out, self.merge.as_slice()) {
             (Some(out), _) => out,
             (None, [only]) => only,
-            _ => {
-                anyhow::bail!(crate::error::Error::Usage("--merge of several folders needs --out DIR".into()))
-            }
+            _ => bail!(Error::Usage("--merge of several folders needs --out DIR".into())),
         };
         let (Manifest { name, groups, trials, .. }, results) = merge(&self.merge, out)?;
         let groups_of: Vec<usize> = trials.iter().map(|trial| trial.group).collect();
-        let names: Vec<&str> = trials.iter().map(|trial| trial.name.as_str()).collect();
-        self.finish(out, &name, &groups, &groups_of, &names, &results)
+        let folders: Vec<_> = trials.iter().map(|trial| (trial.group, out.join(&trial.name))).collect();
+        self.finish(out, &name, &table::rows(&groups, &groups_of, &results), &folders)
     }
 
-    /// Everything that there is to see of a whole sweep.
-    fn finish(
-        &self,
-        out: &Path,
-        name: &str,
-        groups: &[Group],
-        groups_of: &[usize],
-        folders: &[&str],
-        results: &[TrialResult],
-    ) -> Result<()> {
-        let rows = table::rows(groups, groups_of, results);
-        let runs = rows.iter().enumerate().map(|(group, row)| {
-            let members = groups_of.iter().zip(folders).filter(|(of, _)| **of == group);
-            curves::run(row, &members.map(|(_, folder)| out.join(folder)).collect::<Vec<_>>())
-        });
-        let runs = runs.collect::<Result<Vec<_>>>()?;
-        let table = table::table(&rows);
-        save(out, name, &table, &rows, &runs)?;
-        self.trials.print(&table, &rows)
+    /// Everything that there is to see of a whole sweep; of each trial, its group and its folder.
+    fn finish(&self, out: &Path, name: &str, rows: &[Row], trials: &[(usize, PathBuf)]) -> Result<()> {
+        let table = table::table(rows);
+        save(out, name, &table, rows, &curves::runs(rows, trials)?)?;
+        self.trials.print(&table, rows)
     }
 }

@@ -6,7 +6,7 @@ use crate::report::plot::Curve;
 use crate::train::folder::HISTORY;
 use crate::train::record::rows;
 use anyhow::Result;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Columns of a run's history.
 const ACCURACY: usize = 1;
@@ -14,11 +14,20 @@ const LOSS: usize = 2;
 const VAL_ACCURACY: usize = 3;
 const VAL_LOSS: usize = 4;
 
-/// A row with its curves; `folders` are those of its seeds.
+/// The rows with their curves. Of each trial, its group and its folder: the row of a group is the one of that number.
 ///
 /// # Errors
 /// When a history is no history.
-pub fn run(row: &Row, folders: &[PathBuf]) -> Result<Run> {
+pub fn runs(rows: &[Row], trials: &[(usize, PathBuf)]) -> Result<Vec<Run>> {
+    let run = |(group, row)| {
+        let members = trials.iter().filter(|(of, _)| *of == group);
+        run(row, &members.map(|(_, folder)| folder.as_path()).collect::<Vec<_>>())
+    };
+    rows.iter().enumerate().map(run).collect()
+}
+
+/// A row with its curves; `folders` are those of its seeds.
+fn run(row: &Row, folders: &[&Path]) -> Result<Run> {
     let histories = folders.iter().map(|folder| rows(&folder.join(HISTORY))).collect::<Result<Vec<_>>>()?;
     let curve = |column: usize| Curve::new(&row.name, mean(&histories, column));
     let filled = |curves: [Curve; 2]| curves.into_iter().filter(|curve| !curve.points.is_empty()).collect();

@@ -127,7 +127,12 @@ impl Manifest {
 /// The manifest in a folder, the first by name where there are several.
 fn find(folder: &Path) -> Result<Option<Manifest>> {
     let mut names: Vec<PathBuf> = fs::read_dir(folder)
-        .with_context(|| format!("cannot read {}", folder.display()))?
+        .map_err(|error| {
+            Error::BadFile(format!(
+                "{}: cannot be read ({error}); give the folder of a sweep, which is its --out",
+                folder.display()
+            ))
+        })?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .filter(|path| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
