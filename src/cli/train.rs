@@ -5,6 +5,7 @@ use super::console::Console;
 use super::serve::Page;
 use super::signals;
 use super::watchers::{TensorBoard, Watchers};
+use crate::backend::device::Device;
 use crate::data::DataSet;
 use crate::error::Error;
 use crate::layers::{self, Shape};
@@ -108,20 +109,9 @@ impl Train {
         let mut console = Console::new(self.json, self.quiet);
         // A folder that holds no run is said before any driver is woken.
         let resumed = self.resume.as_ref().map(|path| resume(path)).transpose()?;
-        // Searching for adapters takes as long as reading data: do both at once.
-        let (device, data) = std::thread::scope(|scope| {
-            let data = scope.spawn(|| if resumed.is_none() { Some(self.load_data()) } else { None });
-            let device = self.device.find();
-            let data = data.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            (device, data)
-        });
-        let (device, line) = device?;
-        console.say(&line);
-        let info = DeviceEvent::from(&device.info());
-        let start = match (resumed, data) {
-            (Some(start), _) => start,
-            (None, Some(data)) => self.begin(data?, info)?,
-            (None, None) => self.begin(self.load_data()?, info)?,
+        let (device, start) = match resumed {
+            Some(start) => (self.find(&mut console)?, start),
+            None => self.begin(&mut console)?,
         };
         if self.verbose {
             console.say(&start.recipe.to_toml()?);
@@ -178,8 +168,20 @@ impl Train {
         Ok(data)
     }
 
-    fn begin(&self, data: DataSet, device: DeviceEvent) -> Result<Start> {
+    fn find(&self, console: &mut Console) -> Result<Device> {
+        let (device, line) = self.device.find()?;
+        console.say(&line);
+        Ok(device)
+    }
+
+    fn begin(&self, console: &mut Console) -> Result<(Device, Start)> {
         let recipe = self.recipe.load()?;
+        // Searching for adapters takes as long as reading data: do both at once.
+        let (device, data) = std::thread::scope(|scope| {
+            let data = scope.spawn(|| self.load_data());
+            (self.find(console), data.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let (device, data) = (device?, data?);
         // Whatever cannot work is said before a folder is made.
         let (height, width) = (data.train.images.height, data.train.images.width);
         let layers = layers::resolve(&recipe, Shape { channels: 1, height, width }, data.classes)?;
@@ -188,10 +190,11 @@ impl Train {
             None => None,
         };
         let from = self.init_from.as_ref().map(|path| path.display().to_string());
-        let record = folder::record(&data, &self.data.data, self.limit, from, self.seed, device);
+        let info = DeviceEvent::from(&device.info());
+        let record = folder::record(&data, &self.data.data, self.limit, from, self.seed, info);
         let path = self.out.clone().unwrap_or_else(|| default_folder(&recipe));
         let folder = Folder::create(&path, &recipe, &record)?;
-        Ok(Start { recipe, data, seed: self.seed, folder, initial, checkpoint: None })
+        Ok((device, Start { recipe, data, seed: self.seed, folder, initial, checkpoint: None }))
     }
 
     fn judge(&self, outcome: &Outcome) -> Result<()> {
