@@ -5,9 +5,8 @@ use crate::data::PixelTransform;
 use crate::layers::Shape;
 use crate::ops::activation::Activation;
 use crate::train::model::Model;
+use crate::train::tensors;
 use anyhow::Result;
-use safetensors::tensor::{Dtype, TensorView};
-use std::collections::HashMap;
 use std::fmt::Write;
 
 /// The modules of a network, in order. Layers add themselves through it.
@@ -72,16 +71,7 @@ impl Modules {
 /// # Errors
 /// As [`Model::layers`].
 pub fn weights(model: &Model) -> Result<Vec<u8>> {
-    let tensors = model.tensors()?;
-    let views = tensors
-        .iter()
-        .map(|tensor| {
-            let bytes = bytemuck::cast_slice(&tensor.values);
-            Ok((tensor.name.as_str(), TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    Ok(safetensors::serialize(views, Some(metadata))?)
+    tensors::serialize(("format", "pt".to_owned()), &model.tensors()?)
 }
 
 /// The lines of Python that build the network and load `file` into it.

@@ -41,6 +41,14 @@ pub struct Tensor {
 /// # Errors
 /// When two tensors have one name or a shape is not that of its values.
 pub fn to_bytes(metadata: &impl Serialize, tensors: &[Tensor]) -> Result<Vec<u8>> {
+    serialize((KEY, serde_json::to_string(metadata)?), tensors)
+}
+
+/// The bytes of a file with these tensors and one key of metadata.
+///
+/// # Errors
+/// When two tensors have one name or a shape is not that of its values.
+pub fn serialize((key, value): (&str, String), tensors: &[Tensor]) -> Result<Vec<u8>> {
     let views = tensors
         .iter()
         .map(|tensor| {
@@ -48,8 +56,7 @@ pub fn to_bytes(metadata: &impl Serialize, tensors: &[Tensor]) -> Result<Vec<u8>
             Ok((tensor.name.as_str(), TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?))
         })
         .collect::<Result<Vec<_>>>()?;
-    let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(metadata)?)]);
-    Ok(safetensors::serialize(views, Some(metadata))?)
+    Ok(safetensors::serialize(views, Some(HashMap::from([(key.to_owned(), value)])))?)
 }
 
 /// The tensors of a file by name.
