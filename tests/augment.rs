@@ -7,7 +7,6 @@ use gpu_mnist::backend::device::Device;
 use gpu_mnist::data::{DataSet, Images};
 use gpu_mnist::recipe::{Augment, Recipe};
 use gpu_mnist::train::augmented::augmented;
-use gpu_mnist::train::event::{Event, Observer};
 use gpu_mnist::train::run::{Job, Outcome, run};
 use std::sync::atomic::AtomicBool;
 
@@ -117,14 +116,6 @@ fn draws_depend_on_seed_epoch_and_image_and_on_nothing_else() {
     }
 }
 
-struct Quiet;
-
-impl Observer for Quiet {
-    fn event(&mut self, _: &Event) -> anyhow::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn augmented_training_is_the_same_on_any_number_of_threads_and_nearly_so_on_a_gpu() {
     let mut data = DataSet::embedded().unwrap();
@@ -159,7 +150,7 @@ fn augmented_training_is_the_same_on_any_number_of_threads_and_nearly_so_on_a_gp
             checkpoint_seconds: f64::INFINITY,
             stop: &AtomicBool::new(false),
         };
-        run(job, &mut Quiet).unwrap()
+        run(job, &mut ()).unwrap()
     };
     let one = train(&Device::Cpu { threads: 1 });
     let three = train(&Device::Cpu { threads: 3 });

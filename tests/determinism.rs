@@ -9,19 +9,10 @@ use gpu_mnist::backend::device::Device;
 use gpu_mnist::backend::gpu::Checks;
 use gpu_mnist::data::DataSet;
 use gpu_mnist::recipe::Recipe;
-use gpu_mnist::train::event::{Event, Observer};
 use gpu_mnist::train::run::{Job, run};
 use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
-
-struct Quiet;
-
-impl Observer for Quiet {
-    fn event(&mut self, _: &Event) -> anyhow::Result<()> {
-        Ok(())
-    }
-}
 
 /// Trains and returns the `weights_sha256` of the result.
 fn weights(recipe: &[&str], device: &[&str], variables: &[(&str, &str)]) -> String {
@@ -123,7 +114,7 @@ fn checked_and_unchecked_kernels_train_to_the_same_bits() {
             checkpoint_seconds: f64::INFINITY,
             stop: &stop,
         };
-        Some(run(job, &mut Quiet).unwrap().summary.weights_sha256)
+        Some(run(job, &mut ()).unwrap().summary.weights_sha256)
     };
     let (unchecked, checked) = (train(Checks::Off), train(Checks::On));
     println!("{unchecked:?}");

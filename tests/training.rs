@@ -8,7 +8,6 @@ use gpu_mnist::backend::device::Device;
 use gpu_mnist::data::DataSet;
 use gpu_mnist::recipe::{Initializer, Recipe};
 use gpu_mnist::train::engine::Weights;
-use gpu_mnist::train::event::{Event, Observer};
 use gpu_mnist::train::model::{Model, initial_weights, weights_sha256};
 use gpu_mnist::train::run::{Job, Outcome, run};
 use std::collections::BTreeSet;
@@ -25,14 +24,6 @@ fn slice(train: usize, test: usize) -> DataSet {
     data.test.images.pixels.truncate(test * 784);
     data.test.labels.truncate(test);
     data
-}
-
-struct Quiet;
-
-impl Observer for Quiet {
-    fn event(&mut self, _: &Event) -> anyhow::Result<()> {
-        Ok(())
-    }
 }
 
 fn train_from(
@@ -56,7 +47,7 @@ fn train_from(
         checkpoint_seconds: f64::INFINITY,
         stop: &stop,
     };
-    run(job, &mut Quiet).unwrap()
+    run(job, &mut ()).unwrap()
 }
 
 fn train(recipe: &Recipe, data: &DataSet, device: &Device) -> Outcome {

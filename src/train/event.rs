@@ -157,6 +157,13 @@ pub trait Observer {
     }
 }
 
+/// Nobody watches.
+impl Observer for () {
+    fn event(&mut self, _: &Event) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// The JSON of an event, one line.
 ///
 /// # Errors

@@ -7,7 +7,6 @@ use gpu_mnist::ops::{LANES, control};
 use gpu_mnist::plan::network::{self, Description, Target};
 use gpu_mnist::recipe::{Overrides, Recipe};
 use gpu_mnist::train::engine::{DeviceData, Engine};
-use gpu_mnist::train::event::{Event, Observer};
 use gpu_mnist::train::model::Model;
 use gpu_mnist::train::run::{Job, run};
 use gpu_mnist::verify::reference::ReferenceBackend;
@@ -75,14 +74,6 @@ impl Trained {
     }
 }
 
-struct Silent;
-
-impl Observer for Silent {
-    fn event(&mut self, _: &Event) -> anyhow::Result<()> {
-        Ok(())
-    }
-}
-
 /// One epoch on 3,000 images, on the CPU.
 pub(crate) fn trained(recipe: &str, changes: Overrides) -> Trained {
     trained_on(3000, recipe, changes)
@@ -108,6 +99,6 @@ pub(crate) fn trained_on(images: usize, recipe: &str, changes: Overrides) -> Tra
         checkpoint_seconds: 1e9,
         stop: &AtomicBool::new(false),
     };
-    let model = run(job, &mut Silent).unwrap().model;
+    let model = run(job, &mut ()).unwrap().model;
     Trained { model, data }
 }
