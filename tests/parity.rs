@@ -24,7 +24,7 @@ fn check_all(backend: &mut dyn Backend, cases: &[ops::PlacedCase]) {
 fn the_cpu_agrees_with_the_reference_on_any_number_of_threads() {
     for threads in [1, 2, 3] {
         let (plan, cases) = ops::plan(None);
-        check_all(&mut Cpu::new(&plan, threads), &cases);
+        check_all(&mut Cpu::new(&plan, threads).unwrap(), &cases);
     }
 }
 

@@ -95,7 +95,7 @@ impl Device {
     /// When the device cannot be opened or does not suffice.
     pub fn open(&self, plan: &Plan) -> Result<Box<dyn Backend>> {
         match self {
-            Self::Cpu { threads } => Ok(Box::new(Cpu::new(plan, *threads))),
+            Self::Cpu { threads } => Ok(Box::new(Cpu::new(plan, *threads)?)),
             Self::Gpu { adapter, checks } => Ok(Box::new(Gpu::new(plan, adapter, *checks)?)),
         }
     }

@@ -1,7 +1,8 @@
 //! The three dense products on the CPU: register tiles over vectors of 16 images or 16 units.
 //!
-//! Every output is one chain of fused multiply-adds in the reference's order, whatever the tile, the instructions or the thread
-//! that computes it, so results do not depend on how the work is divided.
+//! Every sum is one chain of fused multiply-adds in the reference's order, or a fixed number of such chains added in order
+//! where [`dense`](super::dense) takes it in pieces, whatever the tile or the thread that computes it: results do not depend
+//! on how the work is divided.
 
 use super::share::{Part, Region, Split};
 use super::simd::Simd;

@@ -56,6 +56,11 @@ pub fn expand_part(op: &dyn Op, kernel: &Kernel) -> String {
     format!("{part}{before}fn main({signature}{{{lets}{body}")
 }
 
+/// The same with the op's parameters in storage, for drivers that compile uniforms in.
+pub fn params_as_storage(text: &str) -> String {
+    text.replace("var<uniform> p:", "var<storage, read> p:")
+}
+
 /// The same with a mistake: what the last line that writes an output writes is half as large again, or one more. For
 /// rehearsals; `None` where no such line is found.
 pub fn plant_fault(op: &dyn Op, text: &str) -> Option<String> {

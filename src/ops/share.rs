@@ -158,8 +158,8 @@ impl SharedBuffer {
 ///
 /// # Contract
 /// Parts of one call run at the same time. A part writes only what it owns, and reads from written buffers only
-/// what it wrote itself, or what pieces wrote in the round before. Kernels get at memory through [`CpuArgs::input`] and [`CpuArgs::output`], and each
-/// `output` call states the range that the part owns.
+/// what it wrote itself, or what pieces wrote in the round before. Kernels get at memory through [`CpuArgs::input`] and
+/// [`CpuArgs::output`], and each `output` call states the range that the part owns.
 pub struct CpuArgs<'a> {
     buffers: Vec<SharedBuffer>,
     lifetime: PhantomData<&'a mut [u32]>,

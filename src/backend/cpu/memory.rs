@@ -1,7 +1,9 @@
 //! Memory of the buffers: one piece, in huge pages where the system has them, since kernels jump about in more pages than the
 //! processor keeps the addresses of.
 
+use crate::error::Error;
 use crate::ops::share::SharedBuffer;
+use anyhow::Result;
 use memmap2::{MmapMut, MmapOptions};
 use std::ops::Range;
 
@@ -19,11 +21,15 @@ pub(super) struct Memory {
 impl Memory {
     /// Zeroed slots of these many words, each at the start of a cache line.
     ///
-    /// # Panics
-    /// When the system has no such memory, as every other allocation does.
-    pub(super) fn new(words: &[usize]) -> Self {
+    /// # Errors
+    /// [`Error::NoDevice`] when the system has no such memory.
+    pub(super) fn new(words: &[usize]) -> Result<Self> {
         let bytes: usize = words.iter().map(|&words| (words * 4).next_multiple_of(LINE)).sum();
-        let mut map = MmapOptions::new().len(bytes + HUGE_PAGE).map_anon().expect("memory for the buffers");
+        let map = MmapOptions::new().len(bytes + HUGE_PAGE).map_anon().map_err(|error| {
+            Error::NoDevice(format!(
+                "the buffers need {bytes} bytes, which the system does not give ({error}); use a smaller --batch-size or --limit"
+            ))
+        })?;
         let mut end = map.as_ptr().align_offset(HUGE_PAGE);
         #[cfg(target_os = "linux")]
         {
@@ -36,8 +42,7 @@ impl Memory {
             start..start + words * 4
         });
         let slots = slots.collect();
-        debug_assert!(end <= map.as_mut().len());
-        Self { map, slots }
+        Ok(Self { map, slots })
     }
 
     /// The words of a slot.

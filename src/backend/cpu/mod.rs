@@ -24,10 +24,13 @@ pub struct Cpu {
 
 impl Cpu {
     /// Allocates the buffers of `plan` and starts `threads` threads (at least one).
-    pub fn new(plan: &Plan, threads: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`](crate::error::Error::NoDevice) when there is no memory for them.
+    pub fn new(plan: &Plan, threads: usize) -> Result<Self> {
         let threads = threads.max(1);
         let slots = Slots::assign(plan, Reuse::Never);
-        let mut memory = Memory::new(&[&slots.words[..], &[schedule::scratch_words(plan)]].concat());
+        let mut memory = Memory::new(&[&slots.words[..], &[schedule::scratch_words(plan)]].concat())?;
         let schedules = plan
             .programs
             .iter()
@@ -36,13 +39,13 @@ impl Cpu {
                 Arc::new(Schedule::new(program, plan, &slots, &mut memory, threads))
             })
             .collect();
-        Self {
+        Ok(Self {
             device: Self::describe(threads),
             slot_of: slots.of,
             memory,
             schedules,
             pool: Pool::new(threads),
-        }
+        })
     }
 
     /// What this backend is with `threads` threads.

@@ -239,7 +239,7 @@ mod tests {
             plan.call(program, "", &DenseWeightUpdateSgd, &params, &buffers);
         }
         let slots = Slots::assign(&plan, Reuse::Never);
-        let mut memory = Memory::new(&slots.words);
+        let mut memory = Memory::new(&slots.words).unwrap();
         let schedule = Schedule::new(&plan.programs[0], &plan, &slots, &mut memory, threads);
         let letter = |segment: &Segment| match segment {
             Segment::Barrier => '|',
