@@ -26,6 +26,13 @@ pub struct DeviceInfo {
     pub threads: usize,
 }
 
+impl DeviceInfo {
+    /// Whether it is the CPU backend.
+    pub fn is_cpu(&self) -> bool {
+        self.threads > 0
+    }
+}
+
 /// A plan that a device has no room for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Shortage {

@@ -2,7 +2,7 @@
 
 use super::activation::Activation;
 use super::case::{Case, Fill};
-use super::convolution::{Correlation, Direction, Pass, Shape};
+use super::convolution::{Algorithm, Correlation, Direction, Pass, Shape};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
@@ -71,25 +71,11 @@ impl Formula for Conv2d {
     }
 
     fn reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
-        let [x, parameters, y] = slots(args);
-        let (x, parameters, y) = (x.real(), parameters.real(), y.real());
-        let c = p.correlation();
-        let activation = Activation::from_code(p.activation);
-        let (weight, bias) = (&parameters[p.weight as usize..], &parameters[p.bias as usize..]);
-        for (i, y) in y[..p.blocks as usize * c.output_words()].iter_mut().enumerate() {
-            let (block, filter, oy, ox, lane) = c.output_index(i);
-            let mut sum = T::ZERO;
-            for channel in 0..c.inputs {
-                for (ky, iy) in c.rows(oy) {
-                    for (kx, ix) in c.columns(ox) {
-                        let at = ((block * c.inputs + channel) * c.height + iy) * c.width + ix;
-                        let w = ((channel * c.kernel + ky) * c.kernel + kx) * c.outputs + filter;
-                        sum = x[at * LANES + lane].mul_add(weight[w], sum);
-                    }
-                }
-            }
-            *y = activation.apply(sum + bias[filter]);
-        }
+        formula(p, Algorithm::Direct, args);
+    }
+
+    fn cpu_reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
+        formula(p, Algorithm::of_cpu(&p.correlation()), args);
     }
 
     fn split(p: &Params) -> Split {
@@ -146,5 +132,19 @@ impl Formula for Conv2d {
         let fusible = Activation::ALL.into_iter().filter(|a| a.fusible());
         cases.extend(fusible.map(|activation| case(Shape::small(), activation)));
         cases
+    }
+}
+
+fn formula<T: Real>(p: &Params, algorithm: Algorithm, args: Vec<Slot<'_, T>>) {
+    let [x, parameters, y] = slots(args);
+    let (x, parameters, y) = (x.real(), parameters.real(), y.real());
+    let c = p.correlation();
+    let activation = Activation::from_code(p.activation);
+    let (weight, bias) = (&parameters[p.weight as usize..], &parameters[p.bias as usize..]);
+    let weight =
+        |channel, ky, kx, filter| weight[((channel * c.kernel + ky) * c.kernel + kx) * c.outputs + filter];
+    for (i, sum) in c.outputs_of(algorithm, p.blocks as usize, x, weight).into_iter().enumerate() {
+        let (_, filter, ..) = c.output_index(i);
+        y[i] = activation.apply(sum + bias[filter]);
     }
 }

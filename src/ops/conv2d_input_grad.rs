@@ -2,7 +2,7 @@
 
 use super::activation::Activation;
 use super::case::{Case, Fill};
-use super::convolution::{Correlation, Direction, Pass, Shape};
+use super::convolution::{Algorithm, Correlation, Direction, Pass, Shape};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
@@ -74,26 +74,11 @@ impl Formula for Conv2dInputGrad {
     }
 
     fn reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
-        let [y_grad, parameters, x, x_grad] = slots(args);
-        let (y_grad, parameters, x, x_grad) = (y_grad.real(), parameters.real(), x.real(), x_grad.real());
-        let c = p.correlation();
-        let activation = Activation::from_code(p.activation);
-        let weight = &parameters[p.weight as usize..];
-        for (i, x_grad) in x_grad[..p.blocks as usize * c.output_words()].iter_mut().enumerate() {
-            let (block, channel, iy, ix, lane) = c.output_index(i);
-            let mut sum = T::ZERO;
-            for filter in 0..c.inputs {
-                for (flipped_ky, oy) in c.rows(iy) {
-                    for (flipped_kx, ox) in c.columns(ix) {
-                        let (ky, kx) = (c.kernel - 1 - flipped_ky, c.kernel - 1 - flipped_kx);
-                        let at = ((block * c.inputs + filter) * c.height + oy) * c.width + ox;
-                        let w = ((channel * c.kernel + ky) * c.kernel + kx) * c.inputs + filter;
-                        sum = y_grad[at * LANES + lane].mul_add(weight[w], sum);
-                    }
-                }
-            }
-            *x_grad = sum * activation.derivative_from_output(x[i]);
-        }
+        formula(p, Algorithm::Direct, args);
+    }
+
+    fn cpu_reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
+        formula(p, Algorithm::of_cpu(&p.correlation()), args);
     }
 
     fn split(p: &Params) -> Split {
@@ -149,5 +134,20 @@ impl Formula for Conv2dInputGrad {
         let fusible = Activation::ALL.into_iter().filter(|a| a.fusible());
         cases.extend(fusible.map(|activation| case(Shape::small(), activation)));
         cases
+    }
+}
+
+fn formula<T: Real>(p: &Params, algorithm: Algorithm, args: Vec<Slot<'_, T>>) {
+    let [y_grad, parameters, x, x_grad] = slots(args);
+    let (y_grad, parameters, x, x_grad) = (y_grad.real(), parameters.real(), x.real(), x_grad.real());
+    let c = p.correlation();
+    let activation = Activation::from_code(p.activation);
+    let weight = &parameters[p.weight as usize..];
+    let weight = |filter, flipped_ky, flipped_kx, channel| {
+        let (ky, kx) = (c.kernel - 1 - flipped_ky, c.kernel - 1 - flipped_kx);
+        weight[((channel * c.kernel + ky) * c.kernel + kx) * c.inputs + filter]
+    };
+    for (i, sum) in c.outputs_of(algorithm, p.blocks as usize, y_grad, weight).into_iter().enumerate() {
+        x_grad[i] = sum * activation.derivative_from_output(x[i]);
     }
 }

@@ -1,9 +1,11 @@
 //! The gradients of a convolution with respect to its weights and biases, a partial sum for each slice of the batch.
 
 mod cpu;
+mod direct;
+mod winograd;
 
 use super::case::{Case, Fill};
-use super::convolution::{Correlation, Shape};
+use super::convolution::{Algorithm, Correlation, Shape};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::tiling::{share, tile};
@@ -120,27 +122,11 @@ impl Formula for Conv2dWeightGrad {
     }
 
     fn reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
-        let [x, y_grad, partials] = slots(args);
-        let (x, y_grad, partials) = (x.real(), y_grad.real(), partials.real());
-        let c = p.correlation();
-        for slice in 0..p.slices() as usize {
-            partials[p.words(slice)].fill(T::ZERO);
-        }
-        for i in 0..p.blocks as usize * c.output_words() {
-            let (block, filter, oy, ox, lane) = c.output_index(i);
-            let slice = &mut partials[p.words(block / p.blocks_per_slice as usize)];
-            let gradient = y_grad[i];
-            for channel in 0..c.inputs {
-                for (ky, iy) in c.rows(oy) {
-                    for (kx, ix) in c.columns(ox) {
-                        let at = ((block * c.inputs + channel) * c.height + iy) * c.width + ix;
-                        let w = ((channel * c.kernel + ky) * c.kernel + kx) * c.outputs + filter;
-                        slice[w] = x[at * LANES + lane].mul_add(gradient, slice[w]);
-                    }
-                }
-            }
-            slice[c.weight_words() + filter] += gradient;
-        }
+        formula(p, Algorithm::Direct, args);
+    }
+
+    fn cpu_reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
+        formula(p, Algorithm::of_cpu(&p.correlation()), args);
     }
 
     fn split(p: &Params) -> Split {
@@ -196,5 +182,24 @@ impl Formula for Conv2dWeightGrad {
                 .map(|blocks_per_slice| case(Shape { blocks: 9, ..Shape::small() }, blocks_per_slice)),
         );
         cases
+    }
+}
+
+fn formula<T: Real>(p: &Params, algorithm: Algorithm, args: Vec<Slot<'_, T>>) {
+    let [x, y_grad, partials] = slots(args);
+    let (x, y_grad, partials) = (x.real(), y_grad.real(), partials.real());
+    let c = p.correlation();
+    for slice in 0..p.slices() as usize {
+        partials[p.words(slice)].fill(T::ZERO);
+    }
+    for block in 0..p.blocks as usize {
+        let slice = &mut partials[p.words(block / p.blocks_per_slice as usize)];
+        let (weights, biases) = slice.split_at_mut(c.weight_words());
+        let x = &x[block * c.input_words()..][..c.input_words()];
+        let y_grad = &y_grad[block * c.output_words()..][..c.output_words()];
+        c.add_weight_gradients(algorithm, x, y_grad, weights);
+        for (bias, plane) in biases.iter_mut().zip(y_grad.chunks_exact(c.output_words() / c.outputs)) {
+            plane.iter().for_each(|&gradient| *bias += gradient);
+        }
     }
 }

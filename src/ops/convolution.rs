@@ -1,11 +1,16 @@
 //! What the convolution ops share: the geometry of a correlation with zero padding, seen from its output, and the
 //! tiles that the kernels cut it into.
 //!
+//! On the CPU some go by Winograd's algorithm, whose rounding errors are others: [`Algorithm`].
+//!
 //! The input gradient is the correlation of the output's gradient with the flipped kernel, so both directions are
 //! one [`Correlation`].
 
 mod cpu;
+mod direct;
+mod formula;
 mod shapes;
+pub(super) mod winograd;
 
 use super::tiling::tile;
 use super::{DeviceClass, Kernel, LANES};
@@ -14,6 +19,15 @@ use std::ops::Range;
 
 pub(super) use cpu::{Direction, Pass};
 pub(super) use shapes::Shape;
+
+/// How a correlation is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    /// By its formula.
+    Direct,
+    /// See [`winograd`].
+    Winograd,
+}
 
 /// y[o][oy][ox] = sum over i, ky, kx of x[i][oy + ky - pad][ox + kx - pad] weight[i][ky][kx][o], x being 0 outside.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,8 @@
 //! - [`Formula::reference`]: the formula as plain loops over any [`Real`]. In f64 it is the truth, in
 //!   [`Tracked`] it yields the error that f32 may have, in f32 it is the CPU backend until
 //!   something faster exists.
-//! - [`Formula::cpu`]: a fast f32 version, where measurement says that it matters.
+//! - [`Formula::cpu`]: a fast f32 version, where measurement says that it matters. Where it goes by an algorithm with other
+//!   rounding errors, [`Formula::cpu_reference`] has the same algorithm over any [`Real`].
 //! - the WGSL kernel, with constants chosen by a fixed table from the device's class.
 //!
 //! **Invariant:** ops know no model, no backend and no file. [`ALL`] is the only list of them.
@@ -277,6 +278,11 @@ pub trait Formula: Sync {
     fn cost(p: &Self::Params) -> Cost;
     /// The formula.
     fn reference<T: Real>(p: &Self::Params, args: Vec<Slot<'_, T>>);
+    /// The formula in the order of operations of [`Formula::cpu`], where that goes by an algorithm whose rounding errors are not
+    /// those of [`Formula::reference`].
+    fn cpu_reference<T: Real>(p: &Self::Params, args: Vec<Slot<'_, T>>) {
+        Self::reference(p, args);
+    }
     /// How the fast CPU version divides; [`Split::Whole`] means that the reference runs on one thread.
     fn split(_p: &Self::Params) -> Split {
         Split::Whole
@@ -311,6 +317,8 @@ pub trait Op: Sync {
     fn reference_f64(&self, params: &[u32], args: Vec<Slot<'_, f64>>);
     /// The formula with the error that f32 may have.
     fn reference_tracked(&self, params: &[u32], args: Vec<Slot<'_, Tracked>>);
+    /// The same in the order of operations of the fast CPU version.
+    fn cpu_reference_tracked(&self, params: &[u32], args: Vec<Slot<'_, Tracked>>);
     /// How the fast CPU version divides.
     fn split(&self, params: &[u32]) -> Split;
     /// What a [`Split::Shares`] call touches of the buffer at `binding`.
@@ -352,6 +360,9 @@ impl<F: Formula> Op for F {
     }
     fn reference_tracked(&self, params: &[u32], args: Vec<Slot<'_, Tracked>>) {
         F::reference(&typed(params), args);
+    }
+    fn cpu_reference_tracked(&self, params: &[u32], args: Vec<Slot<'_, Tracked>>) {
+        F::cpu_reference(&typed(params), args);
     }
     fn split(&self, params: &[u32]) -> Split {
         F::split(&typed(params))

@@ -7,6 +7,7 @@
 
 use super::LANES;
 use super::real::FADED;
+use std::cell::RefCell;
 
 /// A set of instructions that works on vectors of 16 numbers.
 pub trait Simd: Copy + Send + Sync {
@@ -73,6 +74,15 @@ pub trait Simd: Copy + Send + Sync {
     fn round(self, a: Self::V) -> Self::V;
     /// The sum of the lanes, always added in the same order.
     fn sum(self, a: Self::V) -> f32;
+    /// The sums of the lanes of 16 vectors.
+    #[inline(always)]
+    fn sums(self, vectors: [Self::V; LANES]) -> Self::V {
+        let mut sums = [0.0; LANES];
+        for i in 0..LANES {
+            sums[i] = self.sum(vectors[i]);
+        }
+        self.load(&sums)
+    }
 
     /// `a`, or 0 where it has [`FADED`]; NaN stays.
     #[inline(always)]
@@ -133,6 +143,29 @@ pub fn store_some<S: Simd>(s: S, to: &mut [f32], v: S::V) {
     let mut lanes = [0.0; LANES];
     s.store(&mut lanes, v);
     to.copy_from_slice(&lanes[..to.len()]);
+}
+
+/// Sixteen numbers that no load has to gather from two cache lines.
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+pub struct Vector(pub [f32; LANES]);
+
+/// Lends memory of this thread in parts of so many vectors. What they hold is whatever was left there.
+///
+/// # Panics
+/// When `work` borrows scratch memory itself.
+pub fn scratch<const N: usize>(vectors: [usize; N], work: impl FnOnce([&mut [Vector]; N])) {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<Vector>> = const { RefCell::new(Vec::new()) };
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        let all = vectors.iter().sum();
+        if scratch.len() < all {
+            scratch.resize(all, Vector([0.0; LANES]));
+        }
+        let mut rest = scratch.as_mut_slice();
+        work(vectors.map(|count| rest.split_off_mut(..count).unwrap_or_default()));
+    });
 }
 
 /// Work that is generic over the instructions.
@@ -404,6 +437,35 @@ mod x86 {
             // SAFETY: as above.
             unsafe { sum256(_mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a))) }
         }
+        #[inline(always)]
+        fn sums(self, vectors: [__m512; LANES]) -> __m512 {
+            // SAFETY: as above.
+            unsafe {
+                // Lanes 8, 4, 2 and 1 apart are added, as in `sum`, two vectors becoming one each time: first of vectors 8 apart,
+                // whose halves swap places, then 4, 2 and 1 apart, whose quarters, pairs and single lanes do.
+                let mut v = vectors;
+                for i in 0..8 {
+                    let low = _mm512_shuffle_f32x4::<0b01_00_01_00>(v[i], v[i + 8]);
+                    let high = _mm512_shuffle_f32x4::<0b11_10_11_10>(v[i], v[i + 8]);
+                    v[i] = _mm512_add_ps(low, high);
+                }
+                for i in 0..4 {
+                    let low = _mm512_shuffle_f32x4::<0b10_00_10_00>(v[i], v[i + 4]);
+                    let high = _mm512_shuffle_f32x4::<0b11_01_11_01>(v[i], v[i + 4]);
+                    v[i] = _mm512_add_ps(low, high);
+                }
+                for i in 0..2 {
+                    let low = _mm512_shuffle_ps::<0b01_00_01_00>(v[i], v[i + 2]);
+                    let high = _mm512_shuffle_ps::<0b11_10_11_10>(v[i], v[i + 2]);
+                    v[i] = _mm512_add_ps(low, high);
+                }
+                let low = _mm512_shuffle_ps::<0b10_00_10_00>(v[0], v[1]);
+                let high = _mm512_shuffle_ps::<0b11_01_11_01>(v[0], v[1]);
+                let sums = _mm512_add_ps(low, high);
+                let order = _mm512_setr_epi32(0, 2, 1, 3, 8, 10, 9, 11, 4, 6, 5, 7, 12, 14, 13, 15);
+                _mm512_permutexvar_ps(order, sums)
+            }
+        }
     }
 
     /// The mask of the first `count` lanes.
@@ -562,6 +624,27 @@ mod tests {
         let rows: [[u8; LANES]; LANES] = std::array::from_fn(|i| std::array::from_fn(|j| (16 * i + j) as u8));
         let columns = transpose_bytes(&rows);
         assert!((0..LANES * LANES).all(|i| columns[i / LANES][i % LANES] == rows[i % LANES][i / LANES]));
+    }
+
+    #[test]
+    fn sums_of_vectors_are_their_sums_to_the_bit() {
+        struct Sums<'a>(&'a [[f32; LANES]; LANES], &'a mut [[f32; LANES]; 2]);
+        impl Kernel for Sums<'_> {
+            #[inline(always)]
+            fn run<S: Simd>(self, s: S) {
+                let vectors = self.0.map(|vector| s.load(&vector));
+                s.store(&mut self.1[0], s.sums(vectors));
+                self.1[1] = vectors.map(|vector| s.sum(vector));
+            }
+        }
+        let vectors = std::array::from_fn(|i| std::array::from_fn(|j| 1.0 / (7 * i + j * j + 3) as f32));
+        let mut results = [[[0.0; LANES]; 2]; 2];
+        let [best, plain] = &mut results;
+        dispatch(Sums(&vectors, best));
+        Sums(&vectors, plain).run(Plain);
+        assert_eq!(best[0].map(f32::to_bits), best[1].map(f32::to_bits));
+        assert_eq!(plain[0].map(f32::to_bits), best[0].map(f32::to_bits));
+        assert_eq!(plain[1].map(f32::to_bits), best[0].map(f32::to_bits));
     }
 
     #[test]

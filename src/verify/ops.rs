@@ -7,6 +7,7 @@ use crate::ops::tracked::Tracked;
 use crate::ops::{self, Access, Element, Op, Slot};
 use crate::plan::{BufferId, Call, Lifetime, Plan, ProgramId};
 use anyhow::Result;
+use std::cell::OnceCell;
 
 /// A case and its place in the plan.
 pub struct PlacedCase {
@@ -84,7 +85,7 @@ pub fn check(backend: &mut dyn Backend, placed: &PlacedCase) -> Result<CaseRepor
 /// When a backend fails.
 pub fn check_each(backends: &mut [&mut dyn Backend], placed: &PlacedCase) -> Result<Vec<CaseReport>> {
     let before = contents(&placed.case);
-    let expected = reference(placed.op, &placed.case.params, &before);
+    let expected = References::new(placed.op, &placed.case.params, &before);
     backends.iter_mut().map(|backend| check_one(*backend, placed, &before, &expected)).collect()
 }
 
@@ -92,8 +93,9 @@ fn check_one(
     backend: &mut dyn Backend,
     placed: &PlacedCase,
     before: &[Vec<u32>],
-    expected: &[Expected],
+    expected: &References<'_>,
 ) -> Result<CaseReport> {
+    let expected = expected.of(backend);
     for (id, words) in placed.buffers.iter().zip(before) {
         backend.write(*id, 0, words)?;
     }
@@ -141,25 +143,93 @@ impl Expected {
     }
 }
 
-/// Runs the reference of an op in f64 with error bounds, on buffers given as words.
-pub fn reference(op: &dyn Op, params: &[u32], before: &[Vec<u32>]) -> Vec<Expected> {
-    let mut buffers: Vec<Expected> = before
-        .iter()
-        .zip(op.bindings())
-        .map(|(words, binding)| match binding.element {
-            Element::U32 => Expected::Words(words.clone()),
-            Element::F32 => Expected::Numbers(
-                words.iter().map(|&w| Tracked { value: f64::from(f32::from_bits(w)), error: 0.0 }).collect(),
-            ),
-        })
-        .collect();
-    let slots = buffers
-        .iter_mut()
-        .map(|buffer| match buffer {
-            Expected::Numbers(values) => Slot::Real(values.as_mut_slice()),
-            Expected::Words(words) => Slot::Words(words.as_mut_slice()),
-        })
-        .collect();
-    op.reference_tracked(params, slots);
-    buffers
+/// What the buffers of a call should hold after it.
+pub struct References<'a> {
+    op: &'a dyn Op,
+    params: &'a [u32],
+    before: &'a [Vec<u32>],
+    of_gpus: OnceCell<Vec<Expected>>,
+    of_cpu: OnceCell<Vec<Expected>>,
+}
+
+impl<'a> References<'a> {
+    /// For buffers that hold `before`, given as words.
+    pub fn new(op: &'a dyn Op, params: &'a [u32], before: &'a [Vec<u32>]) -> Self {
+        Self { op, params, before, of_gpus: OnceCell::new(), of_cpu: OnceCell::new() }
+    }
+
+    /// From the reference in f64, with error bounds for the algorithm that this backend goes by.
+    pub fn of(&self, backend: &dyn Backend) -> &[Expected] {
+        match backend.device().is_cpu() {
+            true => self
+                .of_cpu
+                .get_or_init(|| self.run(|slots| self.op.cpu_reference_tracked(self.params, slots))),
+            false => {
+                self.of_gpus.get_or_init(|| self.run(|slots| self.op.reference_tracked(self.params, slots)))
+            }
+        }
+    }
+
+    fn run(&self, reference: impl Fn(Vec<Slot<'_, Tracked>>)) -> Vec<Expected> {
+        let mut buffers: Vec<Expected> = self
+            .before
+            .iter()
+            .zip(self.op.bindings())
+            .map(|(words, binding)| match binding.element {
+                Element::U32 => Expected::Words(words.clone()),
+                Element::F32 => Expected::Numbers(
+                    words
+                        .iter()
+                        .map(|&w| Tracked { value: f64::from(f32::from_bits(w)), error: 0.0 })
+                        .collect(),
+                ),
+            })
+            .collect();
+        let slots = buffers
+            .iter_mut()
+            .map(|buffer| match buffer {
+                Expected::Numbers(values) => Slot::Real(values.as_mut_slice()),
+                Expected::Words(words) => Slot::Words(words.as_mut_slice()),
+            })
+            .collect();
+        reference(slots);
+        buffers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_references_of_an_op_have_the_same_values() {
+        for &op in ops::ALL {
+            for case in op.cases() {
+                let before = contents(&case);
+                let references = References::new(op, &case.params, &before);
+                let formula = references.run(|slots| op.reference_tracked(&case.params, slots));
+                let of_cpu = references.run(|slots| op.cpu_reference_tracked(&case.params, slots));
+                for (formula, of_cpu) in formula.iter().zip(&of_cpu) {
+                    match (formula, of_cpu) {
+                        (Expected::Words(formula), Expected::Words(of_cpu)) => assert_eq!(formula, of_cpu),
+                        (Expected::Numbers(formula), Expected::Numbers(of_cpu)) => {
+                            for (formula, of_cpu) in formula.iter().zip(of_cpu) {
+                                let same_bits = formula.value.to_bits() == of_cpu.value.to_bits();
+                                let off = (formula.value - of_cpu.value).abs();
+                                // f64 is 2^29 times as fine as the f32 that the errors are of.
+                                let least = formula.error.min(of_cpu.error) * 1e-6;
+                                assert!(
+                                    same_bits || off <= least,
+                                    "{}, {}: {formula:?} {of_cpu:?}",
+                                    op.name(),
+                                    case.name
+                                );
+                            }
+                        }
+                        _ => panic!("{}: the same buffers hold the same elements", op.name()),
+                    }
+                }
+            }
+        }
+    }
 }

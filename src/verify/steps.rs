@@ -1,7 +1,7 @@
 //! Whole training steps in which every call runs on the device and in the f64 reference, from the same inputs.
 
 use super::compare::{Comparison, Difference};
-use super::ops::{Expected, reference};
+use super::ops::{Expected, References};
 use crate::backend::Backend;
 use crate::backend::device::Device;
 use crate::data::DataSet;
@@ -141,7 +141,7 @@ impl Stepper {
         for index in 0..self.calls.len() {
             let (call, program) = self.calls[index].clone();
             let before = call.buffers.iter().map(|&id| self.read(id)).collect::<Result<Vec<_>>>()?;
-            let expected = reference(call.op, &call.params, &before);
+            let expected = References::new(call.op, &call.params, &before);
             let wrong = |backend: &dyn Backend, buffer, comparison: &Comparison| {
                 let first = comparison.first.clone()?;
                 Some(WrongCall {
@@ -157,13 +157,15 @@ impl Stepper {
                 })
             };
             self.backend.run(program, 1)?;
-            let (buffer, device) = compare_outputs(self.backend.as_mut(), &call, &expected)?;
+            let on_device = expected.of(self.backend.as_ref());
+            let (buffer, device) = compare_outputs(self.backend.as_mut(), &call, on_device)?;
             let mut found = wrong(self.backend.as_ref(), buffer, &device);
             let mut report = CallReport { device, cpu: None };
             if let Some(cpu) = &mut self.cpu {
                 call.buffers.iter().zip(&before).try_for_each(|(&id, words)| cpu.write(id, 0, words))?;
                 cpu.run(program, 1)?;
-                let (buffer, comparison) = compare_outputs(cpu.as_mut(), &call, &expected)?;
+                let on_cpu = expected.of(cpu.as_ref());
+                let (buffer, comparison) = compare_outputs(cpu.as_mut(), &call, on_cpu)?;
                 found = found.or_else(|| wrong(cpu.as_ref(), buffer, &comparison));
                 report.cpu = Some(comparison);
             }
