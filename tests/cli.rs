@@ -1,29 +1,11 @@
 //! The command line as scripts see it: exit codes, advice, JSON lines, and runs that are interrupted and taken up again.
 
+mod common;
+
+use common::program::{fails, gpu_mnist, run};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
-
-fn gpu_mnist(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-mnist"));
-    command.args(arguments).env_remove("GPU_MNIST_BACKEND").env_remove("GPU_MNIST_DATA_DIR");
-    command
-}
-
-fn run(arguments: &[&str]) -> Output {
-    gpu_mnist(arguments).output().unwrap()
-}
-
-/// Runs, and demands an exit code and a message that holds every one of these.
-fn fails(arguments: &[&str], code: i32, says: &[&str]) {
-    let output = run(arguments);
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
-    for part in says {
-        assert!(message.contains(part), "{arguments:?} says {message:?}, not {part:?}");
-    }
-    assert!(!message.contains("panicked"), "{message}");
-}
 
 fn text(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))

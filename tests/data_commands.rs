@@ -1,22 +1,12 @@
 //! `data info`, `data preview` and `data verify` as people call them.
 
+mod common;
+
+use common::program::{fails, run, succeeds};
 use std::path::Path;
-use std::process::{Command, Output};
-
-fn gpu_mnist(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-mnist"));
-    command.args(arguments).env_remove("GPU_MNIST_BACKEND").env_remove("GPU_MNIST_DATA_DIR");
-    command.output().unwrap()
-}
-
-fn succeeds(arguments: &[&str]) -> String {
-    let output = gpu_mnist(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
 
 fn json(arguments: &[&str]) -> serde_json::Value {
-    serde_json::from_str(&succeeds(&[arguments, &["--json"]].concat())).unwrap()
+    serde_json::from_str(&succeeds(&[arguments, &["--json"]].concat()).0).unwrap()
 }
 
 #[test]
@@ -32,13 +22,13 @@ fn info_has_the_published_figures_of_mnist() {
     // As PyTorch's MNIST example divides by: 0.1307 and 0.3081.
     let share = |key: &str| train[key].as_f64().unwrap() / 255.0;
     assert!((share("mean") - 0.1307).abs() < 5e-5 && (share("deviation") - 0.3081).abs() < 5e-5, "{train}");
-    let text = succeeds(&["data", "info"]);
+    let (text, _) = succeeds(&["data", "info"]);
     assert!(text.contains("60,000") && text.contains("mnist train-images-idx3-ubyte"), "{text}");
 }
 
 #[test]
 fn verify_knows_the_published_files_and_finds_a_changed_one() {
-    assert!(succeeds(&["data", "verify"]).contains("ok: mnist train-images-idx3-ubyte"));
+    assert!(succeeds(&["data", "verify"]).0.contains("ok: mnist train-images-idx3-ubyte"));
     let folder = tempfile::tempdir().unwrap();
     let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/mnist");
     for name in ["t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"] {
@@ -53,17 +43,14 @@ fn verify_knows_the_published_files_and_finds_a_changed_one() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let output = gpu_mnist(&["data", "verify", "--data", spec]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(4), "{said}");
-    assert!(said.contains("1 of 2 files") && said.contains("data fetch"), "{said}");
+    fails(&["data", "verify", "--data", spec], 4, &["1 of 2 files", "data fetch"]);
 }
 
 #[test]
 fn files_that_nobody_knows_are_not_called_right() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("train-labels-idx1-ubyte"), [0, 0, 8, 1, 0, 0, 0, 1, 5]).unwrap();
-    let output = gpu_mnist(&["data", "verify", "--data", folder.path().to_str().unwrap()]);
+    let output = run(&["data", "verify", "--data", folder.path().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stdout).contains("not on record"));
 }
@@ -121,6 +108,5 @@ fn preview_writes_a_sheet_with_labels_and_with_predictions() {
         assert_eq!(predicted["digit"], one["answer"]);
     }
     assert!(std::fs::read(&picture).unwrap().starts_with(b"\x89PNG"));
-    let output = gpu_mnist(&["data", "preview", "--first", "60000"]);
-    assert_eq!(output.status.code(), Some(2));
+    fails(&["data", "preview", "--first", "60000"], 2, &["60000"]);
 }

@@ -1,18 +1,13 @@
 //! `evaluate` with several runs and with shifted views.
 
-use serde_json::Value;
-use std::process::{Command, Output};
+mod common;
 
-fn run(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-mnist"));
-    command.args(arguments).env_remove("GPU_MNIST_BACKEND").env_remove("GPU_MNIST_DATA_DIR");
-    command.output().unwrap()
-}
+use common::program::{run, succeeds};
+use serde_json::Value;
 
 fn evaluate(more: &[&str]) -> Value {
-    let output = run(&[&["evaluate", "--backend", "cpu", "--json"], more].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    let (json, _) = succeeds(&[&["evaluate", "--backend", "cpu", "--json"], more].concat());
+    serde_json::from_str(&json).unwrap()
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Fetching data sets from a server on this machine that is not always well-behaved.
 
+mod common;
+
+use common::program::run;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -334,14 +337,6 @@ fn two_at_once_fetch_one_file() {
     assert_eq!(server.requests(), 1);
 }
 
-fn gpu_mnist(arguments: &[&str]) -> std::process::Output {
-    std::process::Command::new(env!("CARGO_BIN_EXE_gpu-mnist"))
-        .args(arguments)
-        .env_remove("GPU_MNIST_DATA_DIR")
-        .output()
-        .unwrap()
-}
-
 #[test]
 fn offline_opens_no_socket_and_says_everything() {
     let server = Server::start(good);
@@ -349,7 +344,7 @@ fn offline_opens_no_socket_and_says_everything() {
     let out = folder.path().join("kmnist");
     let out = out.to_str().unwrap();
     let arguments = ["data", "fetch", "kmnist", "--offline", "--out", out, "--mirror", &server.url];
-    let output = gpu_mnist(&arguments);
+    let output = run(&arguments);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
     let mirror = "https://codh.rois.ac.jp/kmnist/dataset/kmnist/";
@@ -357,7 +352,7 @@ fn offline_opens_no_socket_and_says_everything() {
     for part in ["train-images-idx3-ubyte.gz", "18,165,135", sum, mirror, &server.url, out, "missing"] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
-    let json = gpu_mnist(&[&arguments[..], &["--json"]].concat());
+    let json = run(&[&arguments[..], &["--json"]].concat());
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!((&json["schema"], &json["complete"]), (&1.into(), &false.into()));
     assert_eq!(json["files"][0]["urls"][1], format!("{mirror}train-images-idx3-ubyte.gz"));
@@ -389,7 +384,7 @@ fn wrong_names_and_addresses_are_refused() {
         (&["data", "fetch", "mnist", "--mirror", "ftp://there/"][..], "https://"),
         (&["data", "fetch", "mnist", "--timeout", "0"][..], "--timeout"),
     ] {
-        let output = gpu_mnist(arguments);
+        let output = run(arguments);
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{message}");
         assert!(message.contains(says), "{message}");

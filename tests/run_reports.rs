@@ -2,24 +2,13 @@
 
 mod common;
 
+use common::program::{fails, succeeds};
 use common::tensorboard;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
-fn gpu_mnist(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-mnist"));
-    command.args(arguments).env_remove("GPU_MNIST_BACKEND").env_remove("GPU_MNIST_DATA_DIR");
-    command.output().unwrap()
-}
-
-fn succeeds(arguments: &[&str]) -> Output {
-    let output = gpu_mnist(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output
-}
-
-/// A short training into `out`, with further flags.
-fn train(out: &Path, more: &[&str]) -> Output {
+/// A short training into `out`, with further flags: what it prints.
+fn train(out: &Path, more: &[&str]) -> (String, String) {
     let arguments =
         ["train", "--backend", "cpu", "--recipe", "mlp-16-16", "--limit", "640", "--epochs", "3", "--out"];
     succeeds(&[&arguments[..], &[out.to_str().unwrap()], more].concat())
@@ -55,8 +44,8 @@ fn every_run_has_its_pictures_and_with_a_flag_its_page() {
     // Neither the data nor a device is needed, and the same comes out.
     std::fs::remove_file(rich.join("report.html")).unwrap();
     std::fs::remove_dir_all(rich.join("pictures")).unwrap();
-    let said = succeeds(&["report", rich.to_str().unwrap()]).stdout;
-    assert!(String::from_utf8_lossy(&said).contains("report.html"));
+    let (said, _) = succeeds(&["report", rich.to_str().unwrap()]);
+    assert!(said.contains("report.html"));
     assert_eq!(std::fs::read_to_string(rich.join("report.html")).unwrap(), page);
     assert!(files(&rich, &WITH_HISTOGRAMS).iter().all(|file| file.is_file()));
 }
@@ -77,8 +66,7 @@ fn several_runs_are_laid_beside_each_other() {
             && text.contains("<h3>two</h3>")
     );
     assert!(folder.path().join("both-dark.png").is_file());
-    let output = gpu_mnist(&["report", "/nonexistent"]);
-    assert_eq!(output.status.code(), Some(4));
+    fails(&["report", "/nonexistent"], 4, &["/nonexistent"]);
 }
 
 /// What a run that was stopped leaves: no report.json, no model.
@@ -95,9 +83,7 @@ fn a_run_that_is_not_finished_has_a_report_of_what_there_is() {
     assert!(page.contains("not finished; 3 epochs are done") && page.contains("What layers put out"));
     assert!(!page.contains("Confusion"));
     std::fs::write(run.join("history.csv"), "epoch,accuracy\n1,many\n").unwrap();
-    let output = gpu_mnist(&["report", run.to_str().unwrap()]);
-    assert_eq!(output.status.code(), Some(4));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("history.csv: line 2"));
+    fails(&["report", run.to_str().unwrap()], 4, &["history.csv: line 2"]);
 }
 
 #[test]
@@ -107,12 +93,9 @@ fn tensorboard_reads_scalars_and_histograms_of_a_run() {
     }
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
-    let output = train(&run, &["--tensorboard", "--json", "--log-every", "10"]);
-    let events: Vec<serde_json::Value> = String::from_utf8(output.stdout)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let (printed, _) = train(&run, &["--tensorboard", "--json", "--log-every", "10"]);
+    let events: Vec<serde_json::Value> =
+        printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let found = tensorboard::read(&run);
     let scalars = |tag: &str| -> Vec<(u64, f32)> {
         let points = found["scalars"][tag].as_array().unwrap_or_else(|| panic!("no {tag} in {found}"));
@@ -142,12 +125,11 @@ fn tensorboard_reads_scalars_and_histograms_of_a_run() {
 #[test]
 fn the_console_has_lines_and_no_codes_where_it_is_no_terminal() {
     let folder = tempfile::tempdir().unwrap();
-    let said = train(&folder.path().join("run"), &[]).stderr;
-    let said = String::from_utf8(said).unwrap();
+    let (_, said) = train(&folder.path().join("run"), &[]);
     assert!(!said.contains('\u{1b}') && !said.contains('\r'), "{said:?}");
     assert!(said.lines().filter(|line| line.starts_with("epoch ")).count() == 3, "{said}");
     assert!(said.lines().any(|line| line.starts_with("loss ") && line.contains("60 steps")), "{said}");
-    assert!(train(&folder.path().join("quiet"), &["-q"]).stderr.is_empty());
+    assert_eq!(train(&folder.path().join("quiet"), &["-q"]).1, "");
 }
 
 /// In a terminal there is a bar, and digits are drawn. `script` gives one; said aloud where it is not installed.

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "no test uses everything")]
 
 pub(crate) mod network;
+pub(crate) mod program;
 pub(crate) mod tensorboard;
 
 use gpu_mnist::backend::device::Device;
