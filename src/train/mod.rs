@@ -10,6 +10,7 @@
 pub mod answer;
 pub mod atomic;
 pub mod augmented;
+mod best;
 pub mod builtin;
 mod disk;
 pub mod engine;
@@ -21,6 +22,8 @@ pub mod folder;
 pub mod histograms;
 pub mod mistakes;
 pub mod model;
+mod pace;
+mod partition;
 pub mod record;
 pub mod room;
 pub mod run;

@@ -7,25 +7,22 @@ use super::folder::{CHECKPOINT, Folder, MODEL};
 use super::histograms;
 use super::mistakes::{self, Mistake};
 use super::model::{Model, weights_sha256};
-use super::state::{Best, Checkpoint, Progress};
+use super::pace::Pace;
+use super::partition::Partition;
+use super::state::{Checkpoint, Progress};
 use crate::backend::device::Device;
-use crate::data::{DataSet, validation_cut};
+use crate::data::DataSet;
 use crate::error::Error;
 use crate::layers;
 use crate::plan::inspect::{self, Inspection};
 use crate::plan::network::Description;
 use crate::plan::optimizer::corrected_rate;
-use crate::recipe::{Monitor, Recipe, Validation};
+use crate::recipe::Recipe;
 use crate::rng::{Purpose, Stream};
 use anyhow::{Result, bail};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-
-/// How long the device is left alone before progress is shown and signals are looked at.
-const TURN: Duration = Duration::from_millis(200);
-/// Steps of the first turn, when nobody knows how long they take.
-const FIRST_TURN: usize = 16;
+use std::time::Instant;
 
 /// What is to be trained, on what, and what for.
 pub struct Job<'a> {
@@ -85,9 +82,7 @@ struct Loop<'a> {
     /// Programs that take histograms, where they are wanted.
     inspection: Option<Inspection>,
     model: Model,
-    rows: usize,
-    validation: Vec<u32>,
-    test: Vec<u32>,
+    partition: Partition,
     steps_per_epoch: usize,
     total_steps: usize,
     progress: Progress,
@@ -100,17 +95,8 @@ struct Loop<'a> {
 impl<'a> Loop<'a> {
     fn start(mut job: Job<'a>, observer: &'a mut dyn Observer) -> Result<Self> {
         let (recipe, data) = (job.recipe, job.data);
-        let count = data.train.images.count;
-        let rows = match recipe.data.validation {
-            Validation::Split => validation_cut(count, recipe.data.validation_split)?,
-            Validation::None | Validation::Test => count,
-        };
-        let test: Vec<u32> = (count as u32..(count + data.test.images.count) as u32).collect();
-        let validation = match recipe.data.validation {
-            Validation::None => Vec::new(),
-            Validation::Split => (rows as u32..count as u32).collect(),
-            Validation::Test => test.clone(),
-        };
+        let partition = Partition::new(&recipe.data, data)?;
+        let rows = partition.training;
         let device_data = DeviceData::of(data);
         let input = device_data.shape();
         let layers = layers::resolve(recipe, input, data.classes)?;
@@ -154,9 +140,7 @@ impl<'a> Loop<'a> {
             engine,
             inspection,
             model,
-            rows,
-            validation,
-            test,
+            partition,
             steps_per_epoch,
             total_steps,
             progress,
@@ -176,8 +160,8 @@ impl<'a> Loop<'a> {
             parameters: weights.parameters.len() + weights.statistics.len(),
             device: DeviceEvent::from(self.engine.device()),
             seed: self.job.seed,
-            rows: self.rows,
-            validation_rows: self.validation.len(),
+            rows: self.partition.training,
+            validation_rows: self.partition.validation.len(),
             batch_size: self.engine.batch_size(),
             steps: self.total_steps,
             first_step: self.progress.global_step,
@@ -193,7 +177,9 @@ impl<'a> Loop<'a> {
     }
 
     fn finish(mut self) -> Result<Outcome> {
-        while self.progress.global_step < self.total_steps && !self.should_stop() {
+        while self.progress.global_step < self.total_steps
+            && !self.job.recipe.training.should_stop(&self.progress)
+        {
             self.epoch()?;
         }
         self.result()
@@ -212,7 +198,7 @@ impl<'a> Loop<'a> {
         self.steps(steps, clock)?;
         let (losses, hits) = self.engine.step_results(0..steps)?;
         self.check_finite(&losses, before)?;
-        let images = self.rows.min(steps * self.engine.batch_size());
+        let images = self.partition.training.min(steps * self.engine.batch_size());
         let seconds = self.progress.seconds;
         let (val_loss, val_accuracy) = self.validate()?;
         let record = EpochRecord {
@@ -259,9 +245,9 @@ impl<'a> Loop<'a> {
     /// The order of the epoch's images.
     fn order(&self, epoch: usize) -> Vec<u32> {
         if self.job.recipe.training.shuffle {
-            Stream::new(self.job.seed, Purpose::Shuffle, epoch as u32, 0).permutation(self.rows)
+            Stream::new(self.job.seed, Purpose::Shuffle, epoch as u32, 0).permutation(self.partition.training)
         } else {
-            (0..self.rows as u32).collect()
+            (0..self.partition.training as u32).collect()
         }
     }
 
@@ -280,14 +266,14 @@ impl<'a> Loop<'a> {
 
     /// Runs the steps of this epoch in turns, with progress, events, checkpoints and signals between them.
     fn steps(&mut self, steps: usize, mut clock: Instant) -> Result<()> {
-        let (first, mut turn) = (self.progress.step, FIRST_TURN);
-        let mut logged = first;
+        let mut pace = Pace::default();
+        let mut logged = self.progress.step;
         while self.progress.step < steps {
             if self.job.stop.load(Ordering::Relaxed) {
                 return self.interrupted();
             }
             let here = self.progress.step;
-            let mut end = (here + turn).min(steps);
+            let mut end = (here + pace.steps()).min(steps);
             for every in [self.job.log_every, self.job.checkpoint_steps] {
                 let next = (here + 1).checked_next_multiple_of(every);
                 end = end.min(next.unwrap_or(end));
@@ -300,7 +286,7 @@ impl<'a> Loop<'a> {
             }
             self.progress.seconds += clock.elapsed().as_secs_f64();
             let elapsed = std::mem::replace(&mut clock, Instant::now()).elapsed();
-            turn = next_turn(end - here, elapsed);
+            pace.learn(end - here, elapsed);
             if self.job.log_every > 0 && end.is_multiple_of(self.job.log_every) {
                 self.log_steps(logged..end)?;
                 logged = end;
@@ -317,7 +303,7 @@ impl<'a> Loop<'a> {
 
     fn tick(&mut self, steps: usize) {
         let Progress { step, seconds, global_step, .. } = self.progress;
-        let done = (step * self.engine.batch_size()).min(self.rows) as f64;
+        let done = (step * self.engine.batch_size()).min(self.partition.training) as f64;
         let per_step = seconds / step.max(1) as f64;
         self.observer.tick(&Tick {
             epoch: self.progress.epoch + 1,
@@ -344,7 +330,7 @@ impl<'a> Loop<'a> {
     /// A batch's summed loss as the recipe reduces it; `step` is within the epoch.
     fn reduced(&self, summed: f32, step: usize) -> f64 {
         let batch = self.engine.batch_size();
-        let images = batch.min(self.rows - (step * batch).min(self.rows - 1));
+        let images = batch.min(self.partition.training - (step * batch).min(self.partition.training - 1));
         f64::from(summed) / self.job.recipe.training.loss.divisor(images, batch) as f64
     }
 
@@ -378,45 +364,21 @@ impl<'a> Loop<'a> {
     }
 
     fn validate(&mut self) -> Result<(Option<f64>, Option<f64>)> {
-        if self.validation.is_empty() {
+        if self.partition.validation.is_empty() {
             return Ok((None, None));
         }
-        let evaluation = self.engine.evaluate(&self.validation)?;
+        let evaluation = self.engine.evaluate(&self.partition.validation)?;
         Ok((Some(evaluation.loss()), Some(evaluation.accuracy())))
     }
 
     /// Keeps the best epoch's weights, where the recipe wants them.
     fn judge(&mut self, record: &EpochRecord) -> Result<()> {
-        let training = &self.job.recipe.training;
-        let stopping = training.early_stopping.as_ref();
-        if stopping.is_none() && !training.keep_best {
-            return Ok(());
-        }
-        let monitor = training.best_monitor(self.job.recipe.data.validation);
-        let min_delta = stopping.map_or(0.0, |stopping| stopping.min_delta);
-        let value = match monitor {
-            Monitor::Loss => Some(record.loss),
-            Monitor::Accuracy => Some(record.accuracy),
-            Monitor::ValLoss => record.val_loss,
-            Monitor::ValAccuracy => record.val_accuracy,
-        };
-        let Some(value) = value else { return Ok(()) };
-        let improved = self.progress.best.is_none_or(|best| monitor.improves(value, best.value, min_delta));
-        if !improved {
-            self.progress.waited += 1;
-            return Ok(());
-        }
-        self.progress.best = Some(Best { epoch: record.epoch, value });
-        self.progress.waited = 0;
-        if training.keep_best || stopping.is_some_and(|stopping| stopping.restore_best) {
+        let recipe = self.job.recipe;
+        let improved = recipe.training.judge(recipe.data.validation, record, &mut self.progress);
+        if improved && recipe.training.wants_best() {
             self.best_weights = Some(self.engine.weights()?);
         }
         Ok(())
-    }
-
-    fn should_stop(&self) -> bool {
-        let stopping = self.job.recipe.training.early_stopping.as_ref();
-        stopping.is_some_and(|stopping| self.progress.waited >= stopping.patience)
     }
 
     fn checkpoint_is_due(&self) -> bool {
@@ -451,13 +413,12 @@ impl<'a> Loop<'a> {
     }
 
     fn result(mut self) -> Result<Outcome> {
-        let training = &self.job.recipe.training;
-        let restore = training.keep_best || training.early_stopping.as_ref().is_some_and(|s| s.restore_best);
-        if let Some(best) = self.best_weights.take().filter(|_| restore) {
+        let wants_best = self.job.recipe.training.wants_best();
+        if let Some(best) = self.best_weights.take().filter(|_| wants_best) {
             self.engine.set_weights(&best)?;
         }
         self.model.weights = self.engine.weights()?;
-        let evaluation = self.engine.evaluate(&self.test)?;
+        let evaluation = self.engine.evaluate(&self.partition.test)?;
         let history = std::mem::take(&mut self.progress.history);
         let summary = Summary {
             test_loss: evaluation.loss(),
@@ -477,17 +438,12 @@ impl<'a> Loop<'a> {
             folder.write_steps(losses.iter().copied())?;
             folder.write(MODEL, &self.model.to_bytes()?)?;
             let (test, classes) = (&self.job.data.test, self.job.data.classes);
-            mistakes = mistakes::worst(&mut self.engine, &evaluation, &self.test, &test.labels, classes)?;
+            mistakes =
+                mistakes::worst(&mut self.engine, &evaluation, &self.partition.test, &test.labels, classes)?;
         }
         self.tell(Event::Result(summary.clone()))?;
         Ok(Outcome { model: self.model, history, summary, losses, evaluation, mistakes })
     }
-}
-
-/// Steps that should take one [`TURN`], judged by the last ones; at most four times as many.
-fn next_turn(steps: usize, elapsed: Duration) -> usize {
-    let wanted = steps as f64 * TURN.as_secs_f64() / elapsed.as_secs_f64().max(1e-6);
-    (wanted as usize).clamp(1, 4 * steps.max(FIRST_TURN))
 }
 
 /// The median rate over the epochs after the first, or that of the first.
