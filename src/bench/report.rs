@@ -125,7 +125,7 @@ impl Report {
 
     fn ops_text(&self) -> String {
         let mut text = format!(
-            "\nops; share: of the nearer of the two ceilings, multiply-adds and bytes\n{:<14} {:<16} {:<22} {:>5} {:>11} {:>6} {:>9} {:>8} {:>7}  bound by\n",
+            "\nops; share: of the nearer of the two ceilings, multiply-adds and bytes; above 100 % where less is done than the formula says\n{:<14} {:<16} {:<22} {:>5} {:>11} {:>6} {:>9} {:>8} {:>7}  bound by\n",
             "recipe", "place", "op", "calls", "us", "", "GFLOP/s", "GB/s", "share"
         );
         for figures in &self.ops {

@@ -160,10 +160,16 @@ fn the_exported_page_recognises_drawn_digits_and_learns() {
     let page = Static::of(reader());
     opened(&mut browser, &page);
     browser.until("document.querySelector('#status').textContent.startsWith('test accuracy 9')");
-    for digit in [0, 1, 2, 3, 4, 7] {
+    // Large, and so small that the pen is a blunt one.
+    for (digit, size) in
+        [0, 1, 2, 3, 4, 7].map(|digit| (digit, 1.0)).into_iter().chain([(0, 0.2), (2, 0.25), (4, 0.25)])
+    {
         browser.click("#clear");
         browser.until("document.querySelector('#answer b').textContent === '–'");
-        browser.draw("#pad", &strokes(digit));
+        let scaled = |(x, y): (f64, f64)| (0.5 + (x - 0.5) * size, 0.5 + (y - 0.5) * size);
+        let scaled: Vec<Vec<_>> =
+            strokes(digit).into_iter().map(|stroke| stroke.into_iter().map(scaled).collect()).collect();
+        browser.draw("#pad", &scaled);
         browser.until(&format!("document.querySelector('#answer b').textContent === '{digit}'"));
     }
     // From nothing, some epochs: the accuracy on the test images rises above what guessing gives.

@@ -1,7 +1,7 @@
 // The exported page: drawing, recognising and training, all of it here.
 import { Bars } from "./bars.js";
 import { Chart } from "./chart.js";
-import { framed } from "./frame.js";
+import { STROKE, framed } from "./frame.js";
 import { Network, softmax } from "./network.js";
 import { Pad } from "./pad.js";
 import { showPixels } from "./pixels.js";
@@ -37,7 +37,7 @@ class App {
   async recognise() {
     $("hint").hidden = !this.pad.empty;
     const { height, width } = this.network.plan.input;
-    this.pixels = this.pad.empty ? null : framed(this.pad.picture(), height, width);
+    this.pixels = this.pad.empty ? null : framed(this.pad.picture(STROKE), height, width);
     $("note").textContent = "";
     this.see();
     await this.answer();

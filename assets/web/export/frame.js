@@ -1,6 +1,8 @@
 // From a drawing to the form of the data, as MNIST was made: the box of 20 pixels in a frame of 28, area-resampled with its
 // shape kept, and moved by whole pixels so that the centre of mass is in the middle. As src/predict/frame.rs.
 
+// Width of a stroke as a share of the digit's longer side, least and most, in MNIST. As src/predict/strokes.rs.
+export const STROKE = [0.09, 0.19];
 const EXTENT = 0.1; // less ink than this is not part of the digit's extent
 
 // `canvas` is black on white. Bytes [height][width], 0 paper and 255 ink; null for a blank sheet.

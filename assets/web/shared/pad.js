@@ -37,11 +37,11 @@ export class Pad {
     this.changed(false);
   }
 
-  // Black on white.
-  picture() {
+  // Black on white; with `widths`, the pen is within this range, least and most, as a share of the drawing's longer side.
+  picture(widths = [0, 1]) {
     const canvas = document.createElement("canvas");
     canvas.width = canvas.height = SIDE;
-    paint(canvas, this.strokes, "white", "black");
+    paint(canvas, this.strokes, "white", "black", penWithin(this.strokes, widths));
     return canvas;
   }
 
@@ -82,20 +82,34 @@ export class Pad {
   }
 }
 
+function penWithin(strokes, [least, most]) {
+  const points = strokes.flat();
+  const extents = [0, 1].map((axis) => {
+    const along = points.map((point) => point[axis]);
+    return along.reduce((a, b) => Math.max(a, b), 0) - along.reduce((a, b) => Math.min(a, b), 1);
+  });
+  const extent = Math.max(...extents);
+  if (!(extent > 0)) return PEN;
+  // The pen makes the drawing larger by its own width.
+  const share = PEN / (extent + PEN);
+  const wanted = Math.min(Math.max(share, least), most);
+  return wanted === share ? PEN : (wanted * extent) / (1 - wanted);
+}
+
 // Each stroke is a smooth curve: quadratic pieces between the middles of its points.
-function paint(canvas, strokes, paper, ink) {
+function paint(canvas, strokes, paper, ink, pen = PEN) {
   const context = canvas.getContext("2d");
   const side = canvas.width;
   context.fillStyle = paper;
   context.fillRect(0, 0, side, side);
   context.strokeStyle = context.fillStyle = ink;
-  context.lineWidth = PEN * side;
+  context.lineWidth = pen * side;
   context.lineCap = context.lineJoin = "round";
   for (const stroke of strokes) {
     const points = stroke.map(([x, y]) => [x * side, y * side]);
     context.beginPath();
     if (points.length === 1) {
-      context.arc(...points[0], (PEN * side) / 2, 0, 2 * Math.PI);
+      context.arc(...points[0], (pen * side) / 2, 0, 2 * Math.PI);
       context.fill();
       continue;
     }
