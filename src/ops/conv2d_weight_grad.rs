@@ -126,7 +126,7 @@ impl Formula for Conv2dWeightGrad {
     }
 
     fn cpu_reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
-        formula(p, Algorithm::of_cpu(&p.correlation()), args);
+        formula(p, Algorithm::of_cpu_for_weights(&p.correlation()), args);
     }
 
     fn split(p: &Params) -> Split {

@@ -20,7 +20,7 @@ pub(super) struct Pass<'a> {
 impl Pass<'_> {
     /// Adds the block's gradients.
     pub(super) fn run(mut self) {
-        match Algorithm::of_cpu(&self.correlation) {
+        match Algorithm::of_cpu_for_weights(&self.correlation) {
             Algorithm::Direct => direct::run(&mut self),
             Algorithm::Winograd => winograd::run(&mut self),
         }

@@ -7,9 +7,14 @@ use crate::ops::LANES;
 use crate::ops::real::Real;
 
 impl Algorithm {
-    /// That of the CPU backend.
+    /// That of the CPU backend for outputs.
     pub(in crate::ops) fn of_cpu(c: &Correlation) -> Self {
-        if suits(c) { Self::Winograd } else { Self::Direct }
+        if suits(c, 8) { Self::Winograd } else { Self::Direct }
+    }
+
+    /// That of the CPU backend for weights' gradients, which take two transforms for every tile.
+    pub(in crate::ops) fn of_cpu_for_weights(c: &Correlation) -> Self {
+        if suits(c, 16) { Self::Winograd } else { Self::Direct }
     }
 }
 

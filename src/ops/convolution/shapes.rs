@@ -56,9 +56,9 @@ impl Shape {
             Self::new("four by four, valid", 1, (7, 13, 13), 10, 4, false),
             Self::new("tiles of two by two", 2, (8, 4, 4), 8, 3, true),
             Self::new("half tiles, same", 3, (9, 7, 9), 17, 3, true),
-            Self::new("half tiles, valid", 2, (19, 9, 11), 10, 3, false),
-            Self::new("half tiles of one row", 1, (8, 1, 9), 11, 3, true),
-            Self::new("two chunks of tiles", 1, (64, 13, 22), 8, 3, true),
+            Self::new("half tiles, valid", 2, (19, 9, 11), 18, 3, false),
+            Self::new("half tiles of one row", 1, (16, 1, 9), 21, 3, true),
+            Self::new("two chunks of tiles", 1, (64, 13, 22), 16, 3, true),
             Self::new("kernel of seven, same", 1, (2, 9, 8), 3, 7, true),
         ]
     }

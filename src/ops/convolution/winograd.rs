@@ -30,9 +30,10 @@ pub(in crate::ops) const PRODUCTS: usize = SIDE * SIDE;
 /// Pairs of channels up to which the transformed weights stay in the cache (4 MiB) and scratch memory small.
 const MOST_PAIRS: usize = 1 << 16;
 
-/// Whether the algorithm is the faster one: the transforms must be shared by several channels, and the weights' by several tiles.
-pub(in crate::ops) fn suits(c: &Correlation) -> bool {
-    let shared = c.inputs >= 8 && c.outputs >= 8 && Grid::of(c).count() >= 4;
+/// Whether the algorithm is the faster one where at least so many input and output channels share the transforms: the transform
+/// of the weights must be shared by several tiles, too.
+pub(in crate::ops) fn suits(c: &Correlation, channels: usize) -> bool {
+    let shared = c.inputs.min(c.outputs) >= channels && Grid::of(c).count() >= 4;
     c.kernel == 3 && shared && c.inputs.saturating_mul(c.outputs) <= MOST_PAIRS
 }
 
