@@ -64,6 +64,9 @@ impl Op for Draw {
     fn reference_f32(&self, _: &[u32], _: Vec<Slot<'_, f32>>) {}
     fn reference_f64(&self, _: &[u32], _: Vec<Slot<'_, f64>>) {}
     fn reference_tracked(&self, _: &[u32], _: Vec<Slot<'_, Tracked>>) {}
+    fn cpu_differs(&self, _: &[u32]) -> bool {
+        false
+    }
     fn cpu_reference_tracked(&self, _: &[u32], _: Vec<Slot<'_, Tracked>>) {}
     fn split(&self, _: &[u32]) -> Split {
         Split::Whole

@@ -74,6 +74,10 @@ impl Formula for Conv2d {
         formula(p, Algorithm::Direct, args);
     }
 
+    fn cpu_differs(p: &Params) -> bool {
+        Algorithm::of_cpu(&p.correlation()) != Algorithm::Direct
+    }
+
     fn cpu_reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
         formula(p, Algorithm::of_cpu(&p.correlation()), args);
     }

@@ -77,6 +77,10 @@ impl Formula for Conv2dInputGrad {
         formula(p, Algorithm::Direct, args);
     }
 
+    fn cpu_differs(p: &Params) -> bool {
+        Algorithm::of_cpu(&p.correlation()) != Algorithm::Direct
+    }
+
     fn cpu_reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
         formula(p, Algorithm::of_cpu(&p.correlation()), args);
     }

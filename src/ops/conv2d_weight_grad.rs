@@ -125,6 +125,10 @@ impl Formula for Conv2dWeightGrad {
         formula(p, Algorithm::Direct, args);
     }
 
+    fn cpu_differs(p: &Params) -> bool {
+        Algorithm::of_cpu_for_weights(&p.correlation()) != Algorithm::Direct
+    }
+
     fn cpu_reference<T: Real>(p: &Params, args: Vec<Slot<'_, T>>) {
         formula(p, Algorithm::of_cpu_for_weights(&p.correlation()), args);
     }

@@ -278,8 +278,11 @@ pub trait Formula: Sync {
     fn cost(p: &Self::Params) -> Cost;
     /// The formula.
     fn reference<T: Real>(p: &Self::Params, args: Vec<Slot<'_, T>>);
-    /// The formula in the order of operations of [`Formula::cpu`], where that goes by an algorithm whose rounding errors are not
-    /// those of [`Formula::reference`].
+    /// Whether [`Formula::cpu`] goes by an algorithm whose rounding errors are not those of [`Formula::reference`].
+    fn cpu_differs(_p: &Self::Params) -> bool {
+        false
+    }
+    /// The formula by the algorithm of [`Formula::cpu`]. Needed where that differs.
     fn cpu_reference<T: Real>(p: &Self::Params, args: Vec<Slot<'_, T>>) {
         Self::reference(p, args);
     }
@@ -317,7 +320,9 @@ pub trait Op: Sync {
     fn reference_f64(&self, params: &[u32], args: Vec<Slot<'_, f64>>);
     /// The formula with the error that f32 may have.
     fn reference_tracked(&self, params: &[u32], args: Vec<Slot<'_, Tracked>>);
-    /// The same in the order of operations of the fast CPU version.
+    /// Whether the fast CPU version has other rounding errors.
+    fn cpu_differs(&self, params: &[u32]) -> bool;
+    /// The formula with the error that f32 may have in the fast CPU version.
     fn cpu_reference_tracked(&self, params: &[u32], args: Vec<Slot<'_, Tracked>>);
     /// How the fast CPU version divides.
     fn split(&self, params: &[u32]) -> Split;
@@ -360,6 +365,9 @@ impl<F: Formula> Op for F {
     }
     fn reference_tracked(&self, params: &[u32], args: Vec<Slot<'_, Tracked>>) {
         F::reference(&typed(params), args);
+    }
+    fn cpu_differs(&self, params: &[u32]) -> bool {
+        F::cpu_differs(&typed(params))
     }
     fn cpu_reference_tracked(&self, params: &[u32], args: Vec<Slot<'_, Tracked>>) {
         F::cpu_reference(&typed(params), args);

@@ -148,25 +148,23 @@ pub struct References<'a> {
     op: &'a dyn Op,
     params: &'a [u32],
     before: &'a [Vec<u32>],
-    of_gpus: OnceCell<Vec<Expected>>,
+    formula: OnceCell<Vec<Expected>>,
     of_cpu: OnceCell<Vec<Expected>>,
 }
 
 impl<'a> References<'a> {
     /// For buffers that hold `before`, given as words.
     pub fn new(op: &'a dyn Op, params: &'a [u32], before: &'a [Vec<u32>]) -> Self {
-        Self { op, params, before, of_gpus: OnceCell::new(), of_cpu: OnceCell::new() }
+        Self { op, params, before, formula: OnceCell::new(), of_cpu: OnceCell::new() }
     }
 
     /// From the reference in f64, with error bounds for the algorithm that this backend goes by.
     pub fn of(&self, backend: &dyn Backend) -> &[Expected] {
-        match backend.device().is_cpu() {
-            true => self
-                .of_cpu
-                .get_or_init(|| self.run(|slots| self.op.cpu_reference_tracked(self.params, slots))),
-            false => {
-                self.of_gpus.get_or_init(|| self.run(|slots| self.op.reference_tracked(self.params, slots)))
-            }
+        let Self { op, params, formula, of_cpu, .. } = self;
+        if backend.device().is_cpu() && op.cpu_differs(params) {
+            of_cpu.get_or_init(|| self.run(|slots| op.cpu_reference_tracked(params, slots)))
+        } else {
+            formula.get_or_init(|| self.run(|slots| op.reference_tracked(params, slots)))
         }
     }
 

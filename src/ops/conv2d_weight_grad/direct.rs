@@ -97,7 +97,7 @@ impl<const BIAS: bool, const R: usize, const C: usize, const T: usize, const F: 
 {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // Not one of the sizes that `Pass::run` uses otherwise.
+        // Not one of the sizes that `run` uses otherwise.
         if const { (T + BIAS as usize) * F <= S::ACCUMULATORS || F == 1 } {
             let (sums, biases) = self.sums(s);
             // Through memory, so that the loop below does not keep the accumulators of `sums` out of registers.

@@ -118,7 +118,7 @@ fn output_gradients<S: Simd>(
             e[dy][1] = s.load(&plane[1]);
         }
     }
-    let mut transformed = e[0];
+    let mut transformed = [s.splat(0.0); 2];
     for dx in 0..2 {
         transformed[dx] = match row {
             0 => e[0][dx],
@@ -194,6 +194,7 @@ struct Pairs<'a, const C: usize, const F: usize> {
 impl<const C: usize, const F: usize> Kernel for Pairs<'_, C, F> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        // Not one of the sizes that `run` uses otherwise.
         if const { C * F <= S::ACCUMULATORS || C * F <= 4 } {
             let Self { product: Product { v, a, sums, tiles, filters, first }, channel, filter } = self;
             let mut totals = [s.splat(0.0); LANES];
