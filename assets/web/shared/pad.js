@@ -89,11 +89,11 @@ function penWithin(strokes, [least, most]) {
     return along.reduce((a, b) => Math.max(a, b), 0) - along.reduce((a, b) => Math.min(a, b), 1);
   });
   const extent = Math.max(...extents);
-  if (!(extent > 0)) return PEN;
+  if (!(extent > 0)) return PEN; // a dot, or nothing
   // The pen makes the drawing larger by its own width.
   const share = PEN / (extent + PEN);
   const wanted = Math.min(Math.max(share, least), most);
-  return wanted === share ? PEN : (wanted * extent) / (1 - wanted);
+  return (wanted * extent) / (1 - wanted);
 }
 
 // Each stroke is a smooth curve: quadratic pieces between the middles of its points.
