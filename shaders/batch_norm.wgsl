@@ -41,22 +41,26 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     let count = f32(max(rows * p.pixels, 1u));
 
     var sum = vec4f();
-    for (var at = first; at.block < p.blocks; at = next_place(at)) {
-        sum += select(vec4f(), x[at.index], valid(at, rows));
+    var at = first;
+    for (var round = 0u; round < rounds(); round++) {
+        sum += select(vec4f(), x[readable(at)], valid(at, rows));
+        at = next_place(at);
     }
     let mean = workgroup_sum(local, 0u, vec2f(add_lanes(sum), 0.0)).x / count;
 
     var squares = vec4f();
-    for (var at = first; at.block < p.blocks; at = next_place(at)) {
-        let deviation = select(vec4f(), x[at.index] - mean, valid(at, rows));
+    at = first;
+    for (var round = 0u; round < rounds(); round++) {
+        let deviation = select(vec4f(), x[readable(at)] - mean, valid(at, rows));
         squares = fma(deviation, deviation, squares);
+        at = next_place(at);
     }
     let variance = workgroup_sum(local, 1u, vec2f(add_lanes(squares), 0.0)).x / count;
 
     let inv_std = 1.0 / sqrt(variance + p.epsilon);
     let scale = vec4f(parameters[p.gamma + channel] * inv_std);
     let beta = vec4f(parameters[p.beta + channel]);
-    for (var at = first; at.block < p.blocks; at = next_place(at)) {
+    for (at = first; at.block < p.blocks; at = next_place(at)) {
         y[at.index] = activate4(ACTIVATION, fma(x[at.index] - mean, scale, beta));
     }
     if local == 0u {

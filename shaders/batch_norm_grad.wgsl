@@ -42,17 +42,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
 
     var sum = vec4f();
     var products = vec4f();
-    for (var at = first; at.block < p.blocks; at = next_place(at)) {
-        let gradient = select(vec4f(), y_grad[at.index], valid(at, rows));
-        let normal = select(vec4f(), (x[at.index] - mean) * inv_std, valid(at, rows));
+    var at = first;
+    for (var round = 0u; round < rounds(); round++) {
+        let gradient = select(vec4f(), y_grad[readable(at)], valid(at, rows));
+        let normal = select(vec4f(), (x[readable(at)] - mean) * inv_std, valid(at, rows));
         sum += gradient;
         products = fma(gradient, normal, products);
+        at = next_place(at);
     }
     let total = workgroup_sum(local, 0u, vec2f(add_lanes(sum), add_lanes(products)));
 
     let scale = parameters[p.gamma + channel] * inv_std;
     let average = total / count;
-    for (var at = first; at.block < p.blocks; at = next_place(at)) {
+    for (at = first; at.block < p.blocks; at = next_place(at)) {
         let value = x[at.index];
         let normal = (value - mean) * inv_std;
         let gradient = (y_grad[at.index] - average.x - normal * average.y) * scale;

@@ -29,6 +29,17 @@ fn next_place(at: Walk) -> Walk {
     return next;
 }
 
+// Rounds in which the invocations walk all places, in the last of which some may be past the end: there is nothing valid, and
+// the readable index is another place's. A loop to be followed by a barrier counts rounds, since Mesa's OpenGL on llvmpipe
+// (22.3) leaves invocations that end such a loop earlier than others out of the loops behind the barrier.
+fn rounds() -> u32 {
+    return (p.blocks * p.pixels * 4u + WIDTH - 1u) / WIDTH;
+}
+
+fn readable(at: Walk) -> u32 {
+    return min(at.index, p.blocks * p.channels * p.pixels * 4u - 1u);
+}
+
 // Which of the four images at a place are images of the batch.
 fn valid(at: Walk, rows: u32) -> vec4<bool> {
     return vec4u(at.block * 16u + at.rest % 4u * 4u) + vec4u(0u, 1u, 2u, 3u) < vec4u(rows);

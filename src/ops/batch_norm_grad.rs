@@ -226,6 +226,7 @@ impl Formula for BatchNormGrad {
             case("ragged", 128, 77, (7, 1), Activation::Linear, plain),
             case("maps", 32, 32, (5, 49), Activation::Relu, plain),
             case("ragged maps", 61, 43, (17, 13), Activation::Linear, plain),
+            case("part of the invocations in the last round", 40, 40, (3, 1), Activation::Linear, plain),
             case("many pixels", 16, 16, (2, 784), Activation::Relu, plain),
             case("far from the mean", 50, 50, (3, 7), Activation::Linear, (999.0, 1001.0)),
         ];
