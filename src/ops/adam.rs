@@ -2,7 +2,7 @@
 
 use super::case::{Case, Fill};
 use super::control::{self, STEP};
-use super::real::{Real, unless_faded};
+use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
 use super::{
@@ -123,8 +123,8 @@ impl<T: Real> Settings<T> {
 
     /// Updates a parameter and its moments.
     pub(super) fn step(&self, gradient: T, parameter: &mut T, first: &mut T, second: &mut T) {
-        *first = unless_faded((gradient - *first).mul_add(self.new_first, *first));
-        *second = unless_faded((gradient * gradient - *second).mul_add(self.new_second, *second));
+        *first = (gradient - *first).mul_add(self.new_first, *first).unless_faded();
+        *second = (gradient * gradient - *second).mul_add(self.new_second, *second).unless_faded();
         let decayed = *parameter - self.decay * *parameter;
         *parameter = decayed - self.corrected_rate * *first / (second.sqrt() + self.epsilon);
     }

@@ -40,17 +40,14 @@ pub trait Real:
     fn max(self, other: Self) -> Self;
     /// Absolute value.
     fn abs(self) -> Self;
+    /// `self`, or 0 where it has [`FADED`].
+    fn unless_faded(self) -> Self;
 }
 
 /// Below this, an optimiser's running means become 0. They fade by a factor a step where gradients are 0, and would end
 /// as subnormal numbers, which processors compute with many times more slowly (GPUs do not mind, and keep them); no
 /// parameter moves by so little.
 pub const FADED: f32 = 1e-30;
-
-/// `x`, or 0 where it has [`FADED`].
-pub fn unless_faded<T: Real>(x: T) -> T {
-    if x.abs() < T::of(f64::from(FADED)) { T::ZERO } else { x }
-}
 
 macro_rules! real {
     ($t:ident) => {
@@ -100,6 +97,10 @@ macro_rules! real {
             #[inline(always)]
             fn abs(self) -> Self {
                 $t::abs(self)
+            }
+            #[inline(always)]
+            fn unless_faded(self) -> Self {
+                if self.abs() < $t::from(FADED) { 0.0 } else { self }
             }
         }
     };

@@ -2,7 +2,7 @@
 
 use super::case::{Case, Fill};
 use super::control::{self, STEP};
-use super::real::{Real, unless_faded};
+use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd, load_some, store_some};
 use super::{
@@ -90,13 +90,13 @@ impl Formula for RmsProp {
         let (momentum, epsilon) = (T::of(f64::from(p.momentum)), T::of(f64::from(p.epsilon)));
         for i in 0..p.len as usize {
             mean_square[i] =
-                unless_faded(rho * mean_square[i] + one_minus_rho * (gradients[i] * gradients[i]));
+                (rho * mean_square[i] + one_minus_rho * (gradients[i] * gradients[i])).unless_faded();
             let change = rate * gradients[i] / (mean_square[i] + epsilon).sqrt();
             if p.momentum == 0.0 {
                 parameters[i] = parameters[i] - change;
                 continue;
             }
-            velocity[i] = unless_faded(momentum * velocity[i] + change);
+            velocity[i] = (momentum * velocity[i] + change).unless_faded();
             parameters[i] = parameters[i] - velocity[i];
         }
     }

@@ -2,7 +2,7 @@
 
 use super::case::{Case, Fill};
 use super::control::{self, STEP};
-use super::real::{Real, unless_faded};
+use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
 use super::{
@@ -119,7 +119,7 @@ impl<T: Real> Settings<T> {
             *parameter = *parameter - change;
             return;
         }
-        *velocity = unless_faded(self.momentum * *velocity - change);
+        *velocity = (self.momentum * *velocity - change).unless_faded();
         let nesterov = self.momentum * *velocity - change;
         *parameter += if self.rule == Rule::Nesterov { nesterov } else { *velocity };
     }

@@ -609,7 +609,7 @@ mod tests {
         }
         let mut values = [1.0; LANES];
         values[..7].copy_from_slice(&[0.9e-30, -0.9e-30, 1e-40, 1.1e-30, -1.1e-30, f32::INFINITY, f32::NAN]);
-        let expected = values.map(|x| crate::ops::real::unless_faded(x).to_bits());
+        let expected = values.map(|x| crate::ops::real::Real::unless_faded(x).to_bits());
         assert_eq!(expected[..3], [0; 3]);
         assert_eq!(expected[3..], values.map(f32::to_bits)[3..]);
         let mut plain = values;

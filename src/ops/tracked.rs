@@ -4,7 +4,7 @@
 //! output, the value in f64 and a bound on what rounding every intermediate to f32 can do to it.
 //! Source: Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, section 3.3.
 
-use super::real::Real;
+use super::real::{FADED, Real};
 use std::cmp::Ordering;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub};
 
@@ -131,6 +131,16 @@ impl Real for Tracked {
     fn abs(self) -> Self {
         Self { value: self.value.abs(), error: self.error }
     }
+    /// Where a device may keep the number or not, since GPUs keep all and rounding may lift one over the threshold, the bound
+    /// covers both.
+    fn unless_faded(self) -> Self {
+        let faded = f64::from(FADED);
+        let size = self.value.abs();
+        Self {
+            value: if size < faded { 0.0 } else { self.value },
+            error: if size - self.error < faded { size + self.error } else { self.error },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -150,5 +160,17 @@ mod tests {
         let error = (f64::from(single) - exact.value).abs();
         assert!(error > 0.0 && error <= exact.error, "{error} {}", exact.error);
         assert!(exact.error < 1e-3);
+    }
+
+    #[test]
+    fn the_bound_covers_a_faded_number_kept_and_a_kept_one_faded() {
+        let outcome = |value, error| {
+            let after = Tracked { value, error }.unless_faded();
+            (after.value, after.error)
+        };
+        assert_eq!(outcome(-6e-34, 1e-36), (0.0, 6e-34 + 1e-36));
+        assert_eq!(outcome(1.01e-30, 1e-31), (1.01e-30, 1.01e-30 + 1e-31));
+        assert_eq!(outcome(1.01e-30, 1e-36), (1.01e-30, 1e-36));
+        assert_eq!(outcome(0.0, 0.0), (0.0, 0.0));
     }
 }
