@@ -4,7 +4,7 @@
 // with l2_columns: warped[y][c] / max(|column c|, 1).
 //
 // One invocation makes one column of one image. Lanes past the batch get zeros. The numbers of an image are the stream
-// (augment, epoch, image): pairs of words 0 to 4 for the image as a whole, then one for each node of the elastic grid.
+// (augment, epoch, image): pairs of words 0 to 5 for the image as a whole, then one for each node of the elastic grid.
 #import control
 #import threefry
 
@@ -15,6 +15,7 @@ struct Params {
     l2_columns: u32,
     mean: f32,
     divisor: f32,
+    share: f32,
     shift: f32,
     turn: f32,
     scale: f32,
@@ -67,12 +68,12 @@ fn interpolated(first: u32, place: vec2f) -> f32 {
 }
 
 // The elastic displacement at this column, on row `row` of the grid.
-fn displacement(key: vec2u, column: u32, row: u32) -> vec2f {
+fn displacement(key: vec2u, elastic: f32, column: u32, row: u32) -> vec2f {
     let nodes = (p.width - 1u) / p.spacing + 2u;
     let pair = NODES + row * nodes + column / p.spacing;
     let weight = f32(column % p.spacing) / f32(p.spacing);
-    let left = p.elastic * signed2(key, pair);
-    return left + weight * (p.elastic * signed2(key, pair + 1u) - left);
+    let left = elastic * signed2(key, pair);
+    return left + weight * (elastic * signed2(key, pair + 1u) - left);
 }
 
 @compute @workgroup_size(64)
@@ -95,11 +96,14 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let key = stream_key(vec2u(control[SEED_LOW], control[SEED_HIGH]), PURPOSE_AUGMENT, control[EPOCH], image);
 
     let centre = vec2f(f32(p.width - 1u), f32(p.height - 1u)) * 0.5;
-    let origin = centre + p.shift * signed2(key, 0u);
-    let turn_scale = signed2(key, 1u);
+    let moved = f32(threefry2x32(key, vec2u(5u, 0u)).x >> 8u) * (1.0 / 16777216.0) < p.share;
+    let one = select(0.0, 1.0, moved);
+    let elastic = one * p.elastic;
+    let origin = centre + one * p.shift * signed2(key, 0u);
+    let turn_scale = one * signed2(key, 1u);
     let shear_erase = threefry2x32(key, vec2u(2u, 0u));
     let t = p.turn * turn_scale.x;
-    let k = p.shear * (2.0 * (f32(shear_erase.x >> 8u) * (1.0 / 16777216.0)) - 1.0);
+    let k = one * p.shear * (2.0 * (f32(shear_erase.x >> 8u) * (1.0 / 16777216.0)) - 1.0);
     let unit = 1.0 / ((1.0 + t * t) * (1.0 + p.scale * turn_scale.y));
     let cosine = (1.0 - t * t) * unit;
     let sine = (t + t) * unit;
@@ -117,11 +121,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     var squares = 0.0;
     for (var y = 0u; y < p.height; y++) {
         var place = left + down * (f32(y) - origin.y);
-        if p.elastic > 0.0 {
+        if elastic > 0.0 {
             let row = y / p.spacing;
             if y % p.spacing == 0u {
-                upper = displacement(key, column, row);
-                lower = displacement(key, column, row + 1u);
+                upper = displacement(key, elastic, column, row);
+                lower = displacement(key, elastic, column, row + 1u);
             }
             place += upper + f32(y % p.spacing) / f32(p.spacing) * (lower - upper);
         }

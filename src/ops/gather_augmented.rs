@@ -49,6 +49,8 @@ params! {
         mean: f32,
         /// What the difference is divided by.
         divisor: f32,
+        /// Share of the images that are moved: shifted, rotated, scaled, sheared and deformed.
+        share: f32,
         /// Furthest shift, pixels.
         shift: f32,
         /// Tangent of half the largest angle of rotation.
@@ -98,6 +100,16 @@ fn signed(word: u32) -> f32 {
 #[inline(always)]
 fn below(word: u32, bound: u32) -> u32 {
     ((word >> 16) * bound) >> 16
+}
+
+impl Params {
+    /// Those of an image, by its first draws: where it is not moved, all that moves it is 0.
+    fn of_image(&self, [even, _]: &[[u32; LANES]; 2]) -> Self {
+        if uniform(even[5]) < self.share {
+            return *self;
+        }
+        Self { shift: 0.0, turn: 0.0, scale: 0.0, shear: 0.0, elastic: 0.0, ..*self }
+    }
 }
 
 /// What happens to an image as a whole.
@@ -248,7 +260,9 @@ impl Formula for GatherAugmented {
 /// One image, its pixels from 0 to 255.
 fn warp<T: Real>(p: &Params, stream: &Stream, image: &[u8], warped: &mut [T]) {
     let (height, width) = (p.height as usize, p.width as usize);
-    let warp = Warp::<T>::new(p, &stream.words_32(0));
+    let draws = stream.words_32(0);
+    let p = &p.of_image(&draws);
+    let warp = Warp::<T>::new(p, &draws);
     let pixel = |x: i64, y: i64| {
         let inside = (0..width as i64).contains(&x) && (0..height as i64).contains(&y);
         if inside { T::of(f64::from(image[y as usize * width + x as usize])) } else { T::ZERO }
@@ -272,6 +286,7 @@ fn cases() -> Vec<Case<Params>> {
         l2_columns: 0,
         mean: 33.318,
         divisor: 78.567,
+        share: 1.0,
         shift: 0.0,
         turn: 0.0,
         scale: 0.0,
@@ -321,6 +336,8 @@ fn cases() -> Vec<Case<Params>> {
         case("elastic, nodes far outside", 3, (8, 11), 0, 3, Params { elastic: 1.0, spacing: 40, ..off }),
         case("erased", 32, mnist, 0, 32, Params { erase: 1.0, erase_height: 28, erase_width: 28, ..off }),
         case("everything, second and ragged batch", 20, mnist, 1, 33, all),
+        case("half of the images moved", 48, mnist, 0, 48, Params { share: 0.5, ..all }),
+        case("no image moved", 16, mnist, 0, 16, Params { share: 0.0, ..all }),
         case("everything, columns by their norms", 17, (19, 23), 1, 30, Params { l2_columns: 1, ..all }),
         case("one image of one pixel", 1, (1, 1), 0, 1, one),
     ]

@@ -19,6 +19,7 @@ pub fn params(
         l2_columns: u32::from(transform.l2_columns),
         mean: transform.mean,
         divisor: transform.divisor,
+        share: augment.share as f32,
         shift: augment.shift as f32,
         turn: (augment.rotation.to_radians() / 2.0).tan() as f32,
         scale: augment.scale as f32,

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augment {
+    /// Share of the images that are moved: shifted, rotated, scaled, sheared and deformed. The others stay as sharp as they
+    /// are, which nothing is between pixels.
+    pub share: f64,
     /// Furthest shift in x and in y, in pixels.
     pub shift: f64,
     /// Largest angle of rotation about the centre, in degrees up to 90. The draw is uniform in the tangent of half the angle.
@@ -28,6 +31,7 @@ pub struct Augment {
 impl Default for Augment {
     fn default() -> Self {
         Self {
+            share: 1.0,
             shift: 0.0,
             rotation: 0.0,
             scale: 0.0,
@@ -43,12 +47,16 @@ impl Default for Augment {
 impl Augment {
     /// Whether images stay as they are.
     pub fn is_off(&self) -> bool {
-        [self.shift, self.rotation, self.scale, self.shear, self.elastic, self.erase] == [0.0; 6]
+        let moves = [self.shift, self.rotation, self.scale, self.shear, self.elastic]
+            .iter()
+            .any(|range| *range != 0.0);
+        !(moves && self.share > 0.0) && self.erase == 0.0
     }
 
     /// # Errors
     /// What is out of range.
     pub(super) fn check(&self) -> Result<(), Problem> {
+        within("share", self.share, 0.0, 1.0)?;
         // Far enough for any image, and near enough for positions to stay exact to a thousandth of a pixel.
         within("shift", self.shift, 0.0, 1000.0)?;
         within("rotation", self.rotation, 0.0, 90.0)?;
@@ -88,7 +96,10 @@ mod tests {
             ..off.clone()
         };
         assert!(!on.is_off() && on.check().is_ok());
+        assert!(Augment { share: 0.0, erase: 0.0, ..on.clone() }.is_off());
+        assert!(!Augment { share: 0.0, ..on }.is_off());
         let wrong = [
+            Augment { share: 1.1, ..off.clone() },
             Augment { shift: -1.0, ..off.clone() },
             Augment { rotation: 91.0, ..off.clone() },
             Augment { scale: 1.0, ..off.clone() },

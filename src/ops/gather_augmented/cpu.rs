@@ -98,7 +98,9 @@ impl Block {
         for (padded, row) in padded.chunks_exact_mut(stride).zip(image.chunks_exact(width)) {
             padded[1..=width].copy_from_slice(row);
         }
-        let warp = Warp::<f32>::new(p, &stream.words_32(0));
+        let draws = stream.words_32(0);
+        let p = &p.of_image(&draws);
+        let warp = Warp::<f32>::new(p, &draws);
         (0..4).for_each(|i| self.matrix[i][lane] = warp.matrix[i]);
         (0..2).for_each(|i| self.origin[i][lane] = warp.origin[i]);
         for (erased, range) in self.erased.iter_mut().zip([&warp.erased.0, &warp.erased.1]) {
