@@ -15,6 +15,7 @@ struct Params {
     l2_columns: u32,
     mean: f32,
     divisor: f32,
+    epochs: u32,
     share: f32,
     shift: f32,
     turn: f32,
@@ -96,7 +97,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let key = stream_key(vec2u(control[SEED_LOW], control[SEED_HIGH]), PURPOSE_AUGMENT, control[EPOCH], image);
 
     let centre = vec2f(f32(p.width - 1u), f32(p.height - 1u)) * 0.5;
-    let moved = f32(threefry2x32(key, vec2u(5u, 0u)).x >> 8u) * (1.0 / 16777216.0) < p.share;
+    let changed = control[EPOCH] < p.epochs;
+    let moved = changed && f32(threefry2x32(key, vec2u(5u, 0u)).x >> 8u) * (1.0 / 16777216.0) < p.share;
     let one = select(0.0, 1.0, moved);
     let elastic = one * p.elastic;
     let origin = centre + one * p.shift * signed2(key, 0u);
@@ -111,7 +113,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let size = vec2u(1u) + below2(threefry2x32(key, vec2u(3u, 0u)), vec2u(p.erase_height, p.erase_width));
     let start = below2(threefry2x32(key, vec2u(4u, 0u)), vec2u(p.height, p.width) - size + 1u);
     var erased = f32(shear_erase.y >> 8u) * (1.0 / 16777216.0) < p.erase;
-    erased = erased && column >= start.y && column < start.y + size.y;
+    erased = changed && erased && column >= start.y && column < start.y + size.y;
 
     let dx = f32(column) - origin.x;
     let left = centre + vec2f(cosine + k * sine, -sine) * dx;

@@ -101,6 +101,26 @@ fn scaling_shearing_deforming_and_erasing_change_what_they_should() {
 }
 
 #[test]
+fn a_share_of_the_images_is_moved_as_all_would_be_and_the_others_are_left_alone() {
+    let moved = |share| {
+        let ranges = Augment {
+            shift: 2.0,
+            rotation: 20.0,
+            scale: 0.2,
+            shear: 10.0,
+            elastic: 1.0,
+            ..Augment::default()
+        };
+        changed(&Augment { share, ..ranges }, 1, 0)
+    };
+    let (all, half) = (moved(1.0), moved(0.5));
+    let left_alone = half.iter().filter(|image| **image == cross(1).pixels).count();
+    assert!((20..=44).contains(&left_alone), "{left_alone} of 64 are as they were, at a share of a half");
+    let as_all = half.iter().zip(&all).filter(|(half, all)| half == all).count();
+    assert_eq!(as_all + left_alone, 64);
+}
+
+#[test]
 fn draws_depend_on_seed_epoch_and_image_and_on_nothing_else() {
     let augment = Augment { shift: 2.0, elastic: 1.0, erase: 0.5, ..Augment::default() };
     let first = changed(&augment, 1, 0);

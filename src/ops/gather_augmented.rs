@@ -49,6 +49,8 @@ params! {
         mean: f32,
         /// What the difference is divided by.
         divisor: f32,
+        /// Epochs, from the first on, in which images are changed.
+        epochs: u32,
         /// Share of the images that are moved: shifted, rotated, scaled, sheared and deformed.
         share: f32,
         /// Furthest shift, pixels.
@@ -103,12 +105,14 @@ fn below(word: u32, bound: u32) -> u32 {
 }
 
 impl Params {
-    /// Those of an image, by its first draws: where it is not moved, all that moves it is 0.
-    fn of_image(&self, [even, _]: &[[u32; LANES]; 2]) -> Self {
-        if uniform(even[5]) < self.share {
+    /// Those of an image in an epoch, by its first draws: what does not happen to it has a range of 0.
+    fn of_image(&self, epoch: u32, [even, _]: &[[u32; LANES]; 2]) -> Self {
+        let changed = epoch < self.epochs;
+        let erase = if changed { self.erase } else { 0.0 };
+        if changed && uniform(even[5]) < self.share {
             return *self;
         }
-        Self { shift: 0.0, turn: 0.0, scale: 0.0, shear: 0.0, elastic: 0.0, ..*self }
+        Self { shift: 0.0, turn: 0.0, scale: 0.0, shear: 0.0, elastic: 0.0, erase, ..*self }
     }
 }
 
@@ -226,7 +230,7 @@ impl Formula for GatherAugmented {
             }
             let row = order[(control[STEP] * control[BATCH]) as usize + n];
             let image = &bytes[row as usize * height * width..][..height * width];
-            warp(p, &stream(control, row), image, &mut warped);
+            warp(p, control[EPOCH], &stream(control, row), image, &mut warped);
             for column in 0..width {
                 let squares = (0..height).fold(T::ZERO, |sum, y| {
                     let pixel = warped[y * width + column];
@@ -258,10 +262,10 @@ impl Formula for GatherAugmented {
 }
 
 /// One image, its pixels from 0 to 255.
-fn warp<T: Real>(p: &Params, stream: &Stream, image: &[u8], warped: &mut [T]) {
+fn warp<T: Real>(p: &Params, epoch: u32, stream: &Stream, image: &[u8], warped: &mut [T]) {
     let (height, width) = (p.height as usize, p.width as usize);
     let draws = stream.words_32(0);
-    let p = &p.of_image(&draws);
+    let p = &p.of_image(epoch, &draws);
     let warp = Warp::<T>::new(p, &draws);
     let pixel = |x: i64, y: i64| {
         let inside = (0..width as i64).contains(&x) && (0..height as i64).contains(&y);
@@ -286,6 +290,7 @@ fn cases() -> Vec<Case<Params>> {
         l2_columns: 0,
         mean: 33.318,
         divisor: 78.567,
+        epochs: 4,
         share: 1.0,
         shift: 0.0,
         turn: 0.0,
@@ -338,6 +343,7 @@ fn cases() -> Vec<Case<Params>> {
         case("everything, second and ragged batch", 20, mnist, 1, 33, all),
         case("half of the images moved", 48, mnist, 0, 48, Params { share: 0.5, ..all }),
         case("no image moved", 16, mnist, 0, 16, Params { share: 0.0, ..all }),
+        case("after the last epoch of changes", 16, mnist, 0, 16, Params { epochs: 3, ..all }),
         case("everything, columns by their norms", 17, (19, 23), 1, 30, Params { l2_columns: 1, ..all }),
         case("one image of one pixel", 1, (1, 1), 0, 1, one),
     ]

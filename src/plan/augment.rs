@@ -19,6 +19,7 @@ pub fn params(
         l2_columns: u32::from(transform.l2_columns),
         mean: transform.mean,
         divisor: transform.divisor,
+        epochs: augment.epochs.map_or(u32::MAX, |epochs| epochs.try_into().unwrap_or(u32::MAX)),
         share: augment.share as f32,
         shift: augment.shift as f32,
         turn: (augment.rotation.to_radians() / 2.0).tan() as f32,

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augment {
+    /// Epochs, from the first on, in which images are changed; all if it is not given. A network that ends its training on
+    /// images as they are loses what the changes took from it (He and others, "Data augmentation revisited", 2019).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<u64>,
     /// Share of the images that are moved: shifted, rotated, scaled, sheared and deformed. The others stay as sharp as they
     /// are, which nothing is between pixels.
     pub share: f64,
@@ -31,6 +35,7 @@ pub struct Augment {
 impl Default for Augment {
     fn default() -> Self {
         Self {
+            epochs: None,
             share: 1.0,
             shift: 0.0,
             rotation: 0.0,
@@ -56,6 +61,7 @@ impl Augment {
     /// # Errors
     /// What is out of range.
     pub(super) fn check(&self) -> Result<(), Problem> {
+        self.epochs.map_or(Ok(()), |epochs| at_least("epochs", epochs, 1))?;
         within("share", self.share, 0.0, 1.0)?;
         // Far enough for any image, and near enough for positions to stay exact to a thousandth of a pixel.
         within("shift", self.shift, 0.0, 1000.0)?;
@@ -99,6 +105,7 @@ mod tests {
         assert!(Augment { share: 0.0, erase: 0.0, ..on.clone() }.is_off());
         assert!(!Augment { share: 0.0, ..on }.is_off());
         let wrong = [
+            Augment { epochs: Some(0), ..off.clone() },
             Augment { share: 1.1, ..off.clone() },
             Augment { shift: -1.0, ..off.clone() },
             Augment { rotation: 91.0, ..off.clone() },

@@ -6,7 +6,7 @@
 
 use super::{NODES, Params, Warp, nodes, signed, stream};
 use crate::ops::LANES;
-use crate::ops::control::{BATCH, ROWS, STEP};
+use crate::ops::control::{BATCH, EPOCH, ROWS, STEP};
 use crate::ops::share::{CpuArgs, Part};
 use crate::ops::simd::{self, Simd};
 use crate::rng::Stream;
@@ -39,7 +39,7 @@ impl simd::Kernel for Run<'_> {
             for lane in 0..rows {
                 let row = order[(control[STEP] * control[BATCH]) as usize + first + lane];
                 let image = &bytemuck::cast_slice(args.input_words(0))[row as usize * pixels..][..pixels];
-                block_of.take(p, lane, image, &stream(control, row));
+                block_of.take(p, control[EPOCH], lane, image, &stream(control, row));
             }
             // Lanes past the batch make something of what they were before, which becomes zeros.
             block_of.warp(p, x);
@@ -91,7 +91,7 @@ impl Block {
 
     /// Puts an image in.
     #[inline(always)]
-    fn take(&mut self, p: &Params, lane: usize, image: &[u8], stream: &Stream) {
+    fn take(&mut self, p: &Params, epoch: u32, lane: usize, image: &[u8], stream: &Stream) {
         let (height, width) = (p.height as usize, p.width as usize);
         let (stride, size) = (width + 3, (height + 3) * (width + 3));
         let padded = &mut self.padded[lane * size..][stride..size];
@@ -99,7 +99,7 @@ impl Block {
             padded[1..=width].copy_from_slice(row);
         }
         let draws = stream.words_32(0);
-        let p = &p.of_image(&draws);
+        let p = &p.of_image(epoch, &draws);
         let warp = Warp::<f32>::new(p, &draws);
         (0..4).for_each(|i| self.matrix[i][lane] = warp.matrix[i]);
         (0..2).for_each(|i| self.origin[i][lane] = warp.origin[i]);
