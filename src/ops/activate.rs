@@ -68,7 +68,7 @@ impl Formula for Activate {
     fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
         let range = part.block_items(p.len as usize / p.blocks as usize);
         let activation = Activation::from_code(p.activation);
-        simd::dispatch(Apply { activation, x: &args.input(0)[range.clone()], y: args.output(1, range) });
+        simd::dispatch(Apply { activation, x: args.input_part(0, range.clone()), y: args.output(1, range) });
     }
 
     fn cases() -> Vec<Case<Params>> {

@@ -84,8 +84,8 @@ impl Formula for ActivateGrad {
         simd::dispatch(Differentiate {
             activation: Activation::from_code(p.activation),
             input_activation: Activation::from_code(p.input_activation),
-            y_grad: &args.input(0)[range.clone()],
-            x: &args.input(1)[range.clone()],
+            y_grad: args.input_part(0, range.clone()),
+            x: args.input_part(1, range.clone()),
             x_grad: args.output(2, range),
         });
     }

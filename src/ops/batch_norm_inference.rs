@@ -50,7 +50,7 @@ impl simd::Kernel for Infer<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let (p, args) = (self.p, self.args);
-        let (x, parameters, statistics) = (args.input(0), args.input(1), args.input(2));
+        let (parameters, statistics) = (args.input(1), args.input(2));
         let (shape, activation) = (shape(p), Activation::from_code(p.activation));
         for block in self.blocks {
             for c in 0..shape.channels {
@@ -59,8 +59,9 @@ impl simd::Kernel for Infer<'_> {
                 let scale = s.splat(parameters[p.gamma as usize + c] / deviation);
                 let beta = s.splat(parameters[p.beta as usize + c]);
                 let words = shape.words(block, c, 1);
-                let y = args.output(3, words.clone()).chunks_exact_mut(LANES);
-                for (x, y) in x[words].chunks_exact(LANES).zip(y) {
+                let x = args.input_part(0, words.clone());
+                let y = args.output(3, words).chunks_exact_mut(LANES);
+                for (x, y) in x.chunks_exact(LANES).zip(y) {
                     let normal = s.fma(s.sub(s.load(x), mean), scale, beta);
                     s.store(y, activation_simd::apply(s, activation, normal));
                 }

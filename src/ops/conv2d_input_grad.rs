@@ -95,10 +95,10 @@ impl Formula for Conv2dInputGrad {
             let result = block * c.output_words()..(block + 1) * c.output_words();
             let pass = Pass {
                 correlation: c,
-                direction: Direction::Backward { activated: &args.input(2)[result.clone()] },
+                direction: Direction::Backward { activated: args.input_part(2, result.clone()) },
                 activation: Activation::from_code(p.activation),
                 weights: &args.input(1)[p.weight as usize..],
-                input: &args.input(0)[block * c.input_words()..][..c.input_words()],
+                input: args.input_part(0, block * c.input_words()..(block + 1) * c.input_words()),
                 output: args.output(3, result),
             };
             pass.run();

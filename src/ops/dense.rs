@@ -196,7 +196,7 @@ impl simd::Kernel for Run<'_> {
         };
         match Dense::split(p) {
             Split::Pieces { .. } => self.add_pieces(s, blocks.clone(), features.clone(), epilogue),
-            _ => self.product().run::<S, false>(s, blocks.clone(), features.clone(), epilogue),
+            _ => self.product(blocks.clone()).run::<S, false>(s, blocks.clone(), features.clone(), epilogue),
         }
         if let Some(mask) = p.dropout().mask(args.input_words(2)) {
             for block in blocks {
@@ -209,13 +209,13 @@ impl simd::Kernel for Run<'_> {
 
 impl<'a> Run<'a> {
     #[inline(always)]
-    fn product(&self) -> Product<'a> {
+    fn product(&self, blocks: Range<usize>) -> Product<'a> {
         let (p, depth) = (self.p, self.p.inputs as usize);
         let coefficients = &self.args.input(1)[p.weight as usize..];
         Product {
             coefficients,
             stride: p.units as usize,
-            vectors: self.args.input(0),
+            vectors: self.args.input_part(0, blocks.start * depth * LANES..blocks.end * depth * LANES),
             depth,
             terms: (0, depth),
         }
@@ -226,7 +226,8 @@ impl<'a> Run<'a> {
     fn piece<S: Simd>(&self, s: S, piece: usize) {
         let (blocks, inputs, units) = (self.p.blocks as usize, self.p.inputs as usize, self.p.units as usize);
         let first = piece_start(piece, inputs);
-        let product = Product { terms: (first, piece_start(piece + 1, inputs) - first), ..self.product() };
+        let product =
+            Product { terms: (first, piece_start(piece + 1, inputs) - first), ..self.product(0..blocks) };
         let keep = KeepPiece { first: piece * blocks * units, units, args: self.args };
         product.run::<S, false>(s, 0..blocks, 0..units, keep);
     }

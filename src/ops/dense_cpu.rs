@@ -50,7 +50,7 @@ pub(super) struct Product<'a> {
     pub(super) coefficients: &'a [f32],
     /// Words from one of its rows in memory to the next.
     pub(super) stride: usize,
-    /// Blocks of `depth` vectors.
+    /// Those blocks that are computed, of `depth` vectors.
     pub(super) vectors: &'a [f32],
     /// Vectors of a block.
     pub(super) depth: usize,
@@ -69,19 +69,22 @@ impl Product<'_> {
         mut finish: impl Finish<S>,
     ) {
         let mut block = blocks.start;
+        let mut left = self;
         if S::REGISTERS >= 32 {
             while block + 2 <= blocks.end {
-                self.strip::<S, 2, BY_ROWS>(s, block, rows.clone(), &mut finish);
+                left.strip::<S, 2, BY_ROWS>(s, block, rows.clone(), &mut finish);
+                left.vectors = &left.vectors[2 * left.depth * LANES..];
                 block += 2;
             }
         }
         while block < blocks.end {
-            self.strip::<S, 1, BY_ROWS>(s, block, rows.clone(), &mut finish);
+            left.strip::<S, 1, BY_ROWS>(s, block, rows.clone(), &mut finish);
+            left.vectors = &left.vectors[left.depth * LANES..];
             block += 1;
         }
     }
 
-    /// All rows of `B` blocks, in tiles that fit the registers.
+    /// All rows of the first `B` blocks of the vectors, number `block` on, in tiles that fit the registers.
     #[inline(always)]
     fn strip<S: Simd, const B: usize, const BY_ROWS: bool>(
         self,
@@ -118,7 +121,7 @@ impl Product<'_> {
         let (first, count) = self.terms;
         let mut vectors = [self.vectors; B];
         for (b, vectors) in vectors.iter_mut().enumerate() {
-            *vectors = &vectors[((block + b) * self.depth + first) * LANES..][..count * LANES];
+            *vectors = &vectors[(b * self.depth + first) * LANES..][..count * LANES];
         }
         let mut lines = [self.coefficients; R];
         if BY_ROWS {

@@ -173,7 +173,7 @@ impl simd::Kernel for Run<'_> {
         let product = Product {
             coefficients: &args.input(1)[p.weight as usize..],
             stride: units,
-            vectors: args.input(0),
+            vectors: args.input_part(0, blocks.start * units * LANES..blocks.end * units * LANES),
             depth: units,
             terms: (0, units),
         };
@@ -202,7 +202,7 @@ impl<S: Simd> Finish<S> for Epilogue<'_> {
     #[inline(always)]
     fn finish(&mut self, s: S, block: usize, k: usize, sums: S::V) {
         let at = (block * self.inputs + k) * LANES;
-        let x = s.mul(s.load(&self.args.input(2)[at..]), s.splat(self.kept));
+        let x = s.mul(s.load(self.args.input_part(2, at..at + LANES)), s.splat(self.kept));
         let slope = activation_simd::derivative_from_output(s, self.activation, x);
         s.store(self.args.output(4, at..at + LANES), s.mul(sums, slope));
     }

@@ -179,7 +179,7 @@ impl Formula for Dropout {
     fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
         let range = part.block_items(p.len as usize / p.blocks as usize);
         let mask = Mask::new(args.input_words(1), p.layer, p.rate);
-        let x = &args.input(0)[range.clone()];
+        let x = args.input_part(0, range.clone());
         simd::dispatch(Apply { mask, first: range.start, x, y: args.output(2, range) });
     }
 

@@ -98,8 +98,8 @@ impl Formula for DropoutGrad {
             mask: Mask::new(args.input_words(2), p.layer, p.rate),
             activation: Activation::from_code(p.activation),
             first: range.start,
-            y_grad: &args.input(0)[range.clone()],
-            x: &args.input(1)[range.clone()],
+            y_grad: args.input_part(0, range.clone()),
+            x: args.input_part(1, range.clone()),
             x_grad: args.output(3, range),
         });
     }

@@ -11,9 +11,9 @@ use std::ops::Range;
 pub enum Split {
     /// Not at all: the reference runs on one thread.
     Whole,
-    /// By blocks of 16 images: a part reads and writes only its own blocks of every tensor (and may read whole
-    /// parameters). Successive calls of this kind need no barrier between them. One thread gets whole
-    /// runs of `align` blocks, and gets their blocks in order.
+    /// By blocks of 16 images: a part reads and writes only its own blocks of every tensor, all of which it gets at by
+    /// [`CpuArgs::input_part`] and [`CpuArgs::output`] (and may read whole parameters). Successive calls of this kind need no
+    /// barrier between them. One thread gets whole runs of `align` blocks, and gets their blocks in order.
     Blocks {
         /// Blocks of the batch.
         count: usize,
@@ -138,7 +138,10 @@ pub fn feature_run(features: usize, of: usize) -> usize {
 #[derive(Clone, Copy, Debug)]
 pub struct SharedBuffer {
     words: *mut u32,
+    /// Words of the buffer.
     len: usize,
+    /// Words that there is memory for: all, or those of one block after the other.
+    kept: usize,
 }
 
 // SAFETY: the pointer is to memory owned by the backend for as long as threads run; who may touch which part
@@ -150,7 +153,30 @@ unsafe impl Sync for SharedBuffer {}
 impl SharedBuffer {
     /// Wraps memory that outlives every use of the copy.
     pub fn new(words: &mut [u32]) -> Self {
-        Self { words: words.as_mut_ptr(), len: words.len() }
+        Self { words: words.as_mut_ptr(), len: words.len(), kept: words.len() }
+    }
+
+    /// Memory for one block of a buffer of `len` words, which holds one block after the other.
+    pub fn passing(block: &mut [u32], len: usize) -> Self {
+        Self { words: block.as_mut_ptr(), len, kept: block.len() }
+    }
+
+    /// Where a range of words lies.
+    #[inline]
+    fn at(&self, range: &Range<usize>) -> *mut u32 {
+        // Most buffers are there whole, and a division takes its time.
+        let start = if range.end <= self.kept { range.start } else { range.start % self.kept };
+        let fits = range.start <= range.end && range.end <= self.len && start + range.len() <= self.kept;
+        assert!(fits, "{range:?} of {} words, of which {} are kept", self.len, self.kept);
+        // SAFETY: in bounds by the assertion.
+        unsafe { self.words.add(start) }
+    }
+
+    /// All words, of which there must be memory for each.
+    #[inline]
+    fn whole(&self) -> *mut u32 {
+        assert_eq!(self.kept, self.len, "a block of a buffer is not the whole");
+        self.words
     }
 }
 
@@ -179,7 +205,14 @@ impl<'a> CpuArgs<'a> {
     pub fn input(&self, binding: usize) -> &'a [f32] {
         let buffer = self.buffers[binding];
         // SAFETY: valid by `new`; nobody writes a buffer that a call only reads.
-        unsafe { std::slice::from_raw_parts(buffer.words.cast::<f32>(), buffer.len) }
+        unsafe { std::slice::from_raw_parts(buffer.whole().cast::<f32>(), buffer.len) }
+    }
+
+    /// A range of an f32 buffer, inside one block if the call is split by blocks, to be read.
+    #[inline]
+    pub fn input_part(&self, binding: usize, range: Range<usize>) -> &'a [f32] {
+        // SAFETY: as in `input`.
+        unsafe { std::slice::from_raw_parts(self.buffers[binding].at(&range).cast::<f32>(), range.len()) }
     }
 
     /// A whole u32 buffer, to be read.
@@ -187,25 +220,21 @@ impl<'a> CpuArgs<'a> {
     pub fn input_words(&self, binding: usize) -> &'a [u32] {
         let buffer = self.buffers[binding];
         // SAFETY: as in `input`.
-        unsafe { std::slice::from_raw_parts(buffer.words, buffer.len) }
+        unsafe { std::slice::from_raw_parts(buffer.whole(), buffer.len) }
     }
 
     /// A range of an f32 buffer that this part owns.
     #[inline]
     pub fn output(&self, binding: usize, range: Range<usize>) -> &'a mut [f32] {
-        let buffer = self.buffers[binding];
-        assert!(range.start <= range.end && range.end <= buffer.len, "{range:?} of {}", buffer.len);
-        // SAFETY: in bounds by the assertion; owned by this part by the contract.
-        unsafe { std::slice::from_raw_parts_mut(buffer.words.cast::<f32>().add(range.start), range.len()) }
+        // SAFETY: valid by `new`; owned by this part by the contract.
+        unsafe { std::slice::from_raw_parts_mut(self.buffers[binding].at(&range).cast::<f32>(), range.len()) }
     }
 
     /// A range of a u32 buffer that this part owns.
     #[inline]
     pub fn output_words(&self, binding: usize, range: Range<usize>) -> &'a mut [u32] {
-        let buffer = self.buffers[binding];
-        assert!(range.start <= range.end && range.end <= buffer.len, "{range:?} of {}", buffer.len);
         // SAFETY: as in `output`.
-        unsafe { std::slice::from_raw_parts_mut(buffer.words.add(range.start), range.len()) }
+        unsafe { std::slice::from_raw_parts_mut(self.buffers[binding].at(&range), range.len()) }
     }
 
     /// Words in a buffer.

@@ -92,7 +92,7 @@ impl Formula for Softmax {
     fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
         let shape = shape(p);
         let range = part.block_items(shape.channels * shape.pixels * LANES);
-        simd::dispatch(Normalise { shape, x: &args.input(0)[range.clone()], y: args.output(1, range) });
+        simd::dispatch(Normalise { shape, x: args.input_part(0, range.clone()), y: args.output(1, range) });
     }
 
     fn cases() -> Vec<Case<Params>> {

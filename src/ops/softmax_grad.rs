@@ -102,9 +102,9 @@ impl Formula for SoftmaxGrad {
         simd::dispatch(Backward {
             shape,
             activation: Activation::from_code(p.activation),
-            y_grad: &args.input(0)[range.clone()],
-            y: &args.input(1)[range.clone()],
-            x: &args.input(2)[range.clone()],
+            y_grad: args.input_part(0, range.clone()),
+            y: args.input_part(1, range.clone()),
+            x: args.input_part(2, range.clone()),
             x_grad: args.output(3, range),
         });
     }

@@ -25,7 +25,7 @@ pub struct ProgramId(pub usize);
 /// Whether a buffer outlives a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
-    /// Parameters, moments, data: memory of its own.
+    /// Parameters, moments, data, and what the host reads: memory of its own.
     Run,
     /// Activations and gradients: memory is shared with others that are not alive at the same time.
     Step,

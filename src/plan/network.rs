@@ -168,6 +168,8 @@ pub fn build(d: &Description<'_>) -> Network {
     update.emit(builder.plan, d.optimizer);
     builder.end_step(train, &train_feed, d.batch_size);
     let logits = builder.evaluate(evaluate, &evaluate_feed);
+    // The host reads them.
+    builder.plan.buffers[logits.0].lifetime = Lifetime::Run;
     builder.end_step(evaluate, &evaluate_feed, d.evaluation_batch_size);
     Network {
         plan,

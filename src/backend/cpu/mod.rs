@@ -1,6 +1,7 @@
 //! The CPU backend: threads that live as long as the plan and meet at a spinning barrier.
 
 mod memory;
+mod passing;
 mod pool;
 mod schedule;
 
@@ -30,7 +31,10 @@ impl Cpu {
     pub fn new(plan: &Plan, threads: usize) -> Result<Self> {
         let threads = threads.max(1);
         let slots = Slots::assign(plan, Reuse::Never);
-        let mut memory = Memory::new(&[&slots.words[..], &[schedule::scratch_words(plan)]].concat())?;
+        // With memory of its own for every buffer, slots are the buffers in their order; scratch memory is the last.
+        let words = [&slots.words[..], &[schedule::scratch_words(plan)]].concat();
+        let passing = [&passing::passing(plan)[..], &[None]].concat();
+        let mut memory = Memory::new(&words, &passing, threads)?;
         let schedules = plan
             .programs
             .iter()

@@ -15,8 +15,34 @@ const WORTH_A_THREAD: u64 = 2_000_000;
 pub(super) struct BoundCall {
     op: &'static dyn Op,
     params: Vec<u32>,
-    buffers: Vec<SharedBuffer>,
-    args: CpuArgs<'static>,
+    /// For each thread.
+    args: Vec<CpuArgs<'static>>,
+}
+
+/// Calls that a thread takes block after block through, or one call of another kind.
+pub(super) struct Group<'a> {
+    /// How all of them are shared.
+    pub(super) split: Split,
+    pub(super) calls: Vec<&'a Call>,
+}
+
+/// The calls of a program, in order.
+pub(super) fn groups(program: &Program) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for call in &program.calls {
+        let split = call.op.split(&call.params);
+        if let Split::Blocks { count, align } = split
+            && let Some(Group { split: Split::Blocks { count: same, align: aligned }, calls }) =
+                groups.last_mut()
+            && *same == count
+        {
+            *aligned = (*aligned).max(align);
+            calls.push(call);
+        } else {
+            groups.push(Group { split, calls: vec![call] });
+        }
+    }
+    groups
 }
 
 /// Work between two places where there may be a barrier.
@@ -60,49 +86,47 @@ impl Schedule {
     ) -> Self {
         let mut segments: Vec<Segment> = Vec::new();
         let mut touched: Vec<Touch> = Vec::new();
-        for call in &program.calls {
-            let split = call.op.split(&call.params);
-            let mut buffers: Vec<SharedBuffer> =
-                call.buffers.iter().map(|id| memory.share(slots.of[id.0], plan.words(*id))).collect();
-            if let Split::Pieces { scratch, .. } = split {
-                buffers.push(memory.share(scratch_slot(slots), scratch));
-            }
-            // SAFETY: the backend owns the memory as long as its threads, which alone hold the schedule; the plan
-            // binds distinct buffers; ops keep the contract of `CpuArgs`, and barriers part the segments.
-            let args = unsafe { CpuArgs::new(buffers.clone()) };
-            let bound =
-                BoundCallRef::new(BoundCall { op: call.op, params: call.params.clone(), buffers, args });
-            if let (
-                Split::Blocks { count, align },
-                Some(Segment::Blocks { calls, count: same, align: aligned }),
-            ) = (split, segments.last_mut())
-                && *same == count
-            {
-                calls.push(bound);
-                *aligned = (*aligned).max(align);
-                touched.extend(touches(call, slots));
-                continue;
-            }
-            let touches = touches(call, slots);
+        for group in groups(program) {
+            let touches: Vec<Touch> = group.calls.iter().flat_map(|call| touches(call, slots)).collect();
             if touches.iter().any(|new| touched.iter().any(|old| old.needs_barrier(new))) {
                 segments.push(Segment::Barrier);
                 touched.clear();
             }
-            if let Split::Pieces { count, .. } = split {
-                segments.extend([Segment::Pieces(bound.clone(), count), Segment::Barrier]);
-                touched.clear();
+            let mut bound: Vec<BoundCallRef> =
+                group.calls.iter().map(|call| bind(call, plan, slots, memory, threads)).collect();
+            if let Split::Blocks { count, align } = group.split {
+                segments.push(Segment::Blocks { calls: bound, count, align });
+            } else if let Some(call) = bound.pop() {
+                if let Split::Pieces { count, .. } = group.split {
+                    segments.extend([Segment::Pieces(call.clone(), count), Segment::Barrier]);
+                    touched.clear();
+                }
+                segments.push(if group.split == Split::Whole {
+                    Segment::Whole(call)
+                } else {
+                    Segment::Shares(call)
+                });
             }
             touched.extend(touches);
-            segments.push(match split {
-                Split::Whole => Segment::Whole(bound),
-                Split::Shares | Split::Pieces { .. } => Segment::Shares(bound),
-                Split::Blocks { count, align } => Segment::Blocks { calls: vec![bound], count, align },
-            });
         }
         // The program may run once more.
         segments.push(Segment::Barrier);
         Self { threads, segments }
     }
+}
+
+fn bind(call: &Call, plan: &Plan, slots: &Slots, memory: &mut Memory, threads: usize) -> BoundCallRef {
+    let args = (0..threads).map(|thread| {
+        let mut buffers: Vec<SharedBuffer> =
+            call.buffers.iter().map(|id| memory.share(slots.of[id.0], plan.words(*id), thread)).collect();
+        if let Split::Pieces { scratch, .. } = call.op.split(&call.params) {
+            buffers.push(memory.share(scratch_slot(slots), scratch, thread));
+        }
+        // SAFETY: the backend owns the memory as long as its threads, which alone hold the schedule; the plan binds
+        // distinct buffers; ops keep the contract of `CpuArgs`, and barriers part the segments.
+        unsafe { CpuArgs::new(buffers) }
+    });
+    BoundCallRef::new(BoundCall { op: call.op, params: call.params.clone(), args: args.collect() })
 }
 
 /// As many of `threads` as have enough to do: waiting for each other costs more than a small step takes.
@@ -168,17 +192,17 @@ impl Segment {
                 let end = (runs * (index + 1) / threads * align).min(*count);
                 for block in first..end {
                     for call in calls {
-                        call.op.cpu(&call.params, &call.args, Part::Blocks(block..block + 1));
+                        call.op.cpu(&call.params, &call.args[index], Part::Blocks(block..block + 1));
                     }
                 }
             }
             Self::Pieces(call, count) => {
                 for piece in count * index / threads..count * (index + 1) / threads {
-                    call.op.cpu(&call.params, &call.args, Part::Piece(piece));
+                    call.op.cpu(&call.params, &call.args[index], Part::Piece(piece));
                 }
             }
             Self::Shares(call) => {
-                call.op.cpu(&call.params, &call.args, Part::Share { index, of: threads });
+                call.op.cpu(&call.params, &call.args[index], Part::Share { index, of: threads });
             }
             Self::Whole(call) if index == 0 => call.reference(),
             Self::Whole(_) => {}
@@ -188,9 +212,10 @@ impl Segment {
 
 impl BoundCall {
     fn reference(&self) {
-        let slots = (0..self.buffers.len()).map(|i| match self.op.bindings()[i].element {
-            Element::F32 => Slot::Real(self.args.output(i, 0..self.args.len(i))),
-            Element::U32 => Slot::Words(self.args.output_words(i, 0..self.args.len(i))),
+        let args = &self.args[0];
+        let slots = self.op.bindings().iter().enumerate().map(|(i, binding)| match binding.element {
+            Element::F32 => Slot::Real(args.output(i, 0..args.len(i))),
+            Element::U32 => Slot::Words(args.output_words(i, 0..args.len(i))),
         });
         self.op.reference_f32(&self.params, slots.collect());
     }
@@ -239,7 +264,8 @@ mod tests {
             plan.call(program, "", &DenseWeightUpdateSgd, &params, &buffers);
         }
         let slots = Slots::assign(&plan, Reuse::Never);
-        let mut memory = Memory::new(&slots.words).unwrap();
+        let passing = vec![None; slots.words.len()];
+        let mut memory = Memory::new(&slots.words, &passing, threads).unwrap();
         let schedule = Schedule::new(&plan.programs[0], &plan, &slots, &mut memory, threads);
         let letter = |segment: &Segment| match segment {
             Segment::Barrier => '|',
