@@ -70,21 +70,12 @@ impl Summary {
         rows: usize,
     ) -> Network {
         // As training plans it, so that the memory is what training takes.
+        let transform = crate::data::PixelTransform { mean: 0.0, divisor: 255.0, l2_columns: false };
+        let target = Target::Gpu(self.class);
         let describe = |batch_size, evaluation_batch_size| Description {
-            layers,
-            input,
-            classes,
             batch_size,
             evaluation_batch_size,
-            images: rows,
-            rows,
-            transform: crate::data::PixelTransform { mean: 0.0, divisor: 255.0, l2_columns: false },
-            augment: &recipe.augment,
-            loss: recipe.training.loss,
-            optimizer: &recipe.optimizer,
-            clip_norm: recipe.training.clip_norm,
-            fuse_updates: true,
-            target: Target::Gpu(self.class),
+            ..Description::of_recipe(recipe, layers, input, classes, transform, rows, target)
         };
         let build = |batch, evaluation| build(&describe(batch, evaluation));
         fit_evaluation(recipe.training.batch_size, rows, None, build).0

@@ -61,22 +61,13 @@ pub fn files(model: &Model, data: &DataSet, seed: u64) -> Result<Vec<File>> {
     // One image more than there is data: the place of the drawn digit.
     let rows = images + 1;
     let batch_size = model.recipe.training.batch_size.min(device_data.train_count());
+    // A name only: each call carries its kernels for both classes of device.
+    let target = Target::Gpu(DeviceClass::Gpu);
+    let Model { recipe, input, classes, transform, .. } = model;
     let network = network::build(&Description {
-        layers: &layers,
-        input: model.input,
-        classes: model.classes,
         batch_size,
         evaluation_batch_size: EVALUATION_BATCH.min(rows),
-        images: rows,
-        rows,
-        transform: model.transform,
-        loss: model.recipe.training.loss,
-        optimizer: &model.recipe.optimizer,
-        augment: &model.recipe.augment,
-        clip_norm: model.recipe.training.clip_norm,
-        fuse_updates: true,
-        // A name only: each call carries its kernels for both classes of device.
-        target: Target::Gpu(DeviceClass::Gpu),
+        ..Description::of_recipe(recipe, &layers, *input, *classes, *transform, rows, target)
     });
     let mut shaders = Shaders::default();
     let plan = json!({

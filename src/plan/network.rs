@@ -9,7 +9,7 @@ use crate::layers::{Layer, LayerConfig, ParameterSpec, ResolvedLayer, Shape};
 use crate::ops::activation::Activation;
 use crate::ops::dropout::Epilogue as Dropout;
 use crate::ops::{self, DeviceClass, LANES, blocks, control};
-use crate::recipe::{Augment, Optimizer, Reduction};
+use crate::recipe::{Augment, Optimizer, Recipe, Reduction};
 
 /// Most slices of a batch whose gradients are summed on their own; the number comes from the batch and never from the
 /// device, so that sums have one order.
@@ -54,6 +54,37 @@ pub struct Description<'a> {
     pub fuse_updates: bool,
     /// What it will run on.
     pub target: Target,
+}
+
+impl<'a> Description<'a> {
+    /// What a recipe makes of `rows` images: steps of its batch size, or of all images if they are fewer, in evaluation too.
+    pub fn of_recipe(
+        recipe: &'a Recipe,
+        layers: &'a [ResolvedLayer],
+        input: Shape,
+        classes: usize,
+        transform: PixelTransform,
+        rows: usize,
+        target: Target,
+    ) -> Self {
+        let batch_size = recipe.training.batch_size.min(rows.max(1));
+        Self {
+            layers,
+            input,
+            classes,
+            batch_size,
+            evaluation_batch_size: batch_size,
+            images: rows,
+            rows,
+            transform,
+            augment: &recipe.augment,
+            loss: recipe.training.loss,
+            optimizer: &recipe.optimizer,
+            clip_norm: recipe.training.clip_norm,
+            fuse_updates: true,
+            target,
+        }
+    }
 }
 
 /// The buffers through which one program is fed and answers.

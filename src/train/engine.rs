@@ -165,21 +165,11 @@ impl Engine {
     ) -> Result<Self> {
         let rows = data.count();
         let batch_size = recipe.training.batch_size.min(data.train.max(1));
+        let (input, target) = (data.shape(), device.target());
         let describe = |batch_size, evaluation_batch_size| Description {
-            layers,
-            input: data.shape(),
-            classes,
             batch_size,
             evaluation_batch_size,
-            images: rows,
-            rows,
-            transform,
-            augment: &recipe.augment,
-            loss: recipe.training.loss,
-            optimizer: &recipe.optimizer,
-            clip_norm: recipe.training.clip_norm,
-            fuse_updates: true,
-            target: device.target(),
+            ..Description::of_recipe(recipe, layers, input, classes, transform, rows, target)
         };
         let build =
             |batch_size, evaluation_batch_size| network::build(&describe(batch_size, evaluation_batch_size));

@@ -69,22 +69,13 @@ impl Stepper {
     pub fn new(recipe: Recipe, mut data: DataSet, seed: u64, device: &Device) -> Result<Self> {
         data.limit(IMAGES)?;
         let device_data = DeviceData::of_images(&data.train.images, &data.train.labels);
-        let layers = layers::resolve(&recipe, device_data.shape(), data.classes)?;
+        let (input, classes, target) = (device_data.shape(), data.classes, device.target());
+        let layers = layers::resolve(&recipe, input, classes)?;
+        let transform = recipe.data.scaling.transform(&data.train.images, 0..IMAGES);
         let network = build(&Description {
-            layers: &layers,
-            input: device_data.shape(),
-            classes: data.classes,
             batch_size: IMAGES,
             evaluation_batch_size: IMAGES,
-            images: IMAGES,
-            rows: IMAGES,
-            transform: recipe.data.scaling.transform(&data.train.images, 0..IMAGES),
-            augment: &recipe.augment,
-            loss: recipe.training.loss,
-            optimizer: &recipe.optimizer,
-            clip_norm: recipe.training.clip_norm,
-            fuse_updates: true,
-            target: device.target(),
+            ..Description::of_recipe(&recipe, &layers, input, classes, transform, IMAGES, target)
         });
         let weights = Weights::initial(&layers, &network.parameters, seed);
         let mut stepper = Self::open(network, recipe, seed, device)?;
