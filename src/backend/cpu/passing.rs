@@ -57,7 +57,7 @@ mod tests {
     const BLOCKS: usize = 3;
     const WORDS: usize = 2 * 16;
 
-    /// What passes of four buffers, that are activated one into another in groups of calls with some buffers as input and output.
+    /// Which of four buffers pass, where programs activate one into another.
     fn passing_of(programs: &[&[(usize, usize)]], lifetimes: [Lifetime; 4]) -> [bool; 4] {
         let mut plan = Plan::default();
         let buffers = lifetimes.map(|lifetime| plan.buffer("", BLOCKS * WORDS, lifetime));
