@@ -408,10 +408,12 @@ const BASES: &[Base] = &[
         ],
     },
     Base {
-        recipe: "[augment]\nshift = 1.0\nrotation = 10.0\nscale = 0.1\nshear = 5.0\nelastic = 1.5\nelastic_spacing = 7\n\
+        recipe: "[augment]\nepochs = 1\nshare = 0.6\nshift = 1.0\nrotation = 10.0\nscale = 0.1\nshear = 5.0\nelastic = 1.5\nelastic_spacing = 7\n\
             erase = 0.5\nerase_size = 0.4\n[training]\nepochs = 2\n[optimizer]\nname = 'sgd'\nlearning_rate = 0.1\n\
             [[layers]]\ntype = 'dense'\nunits = 10\n",
         changes: &[
+            "augment.epochs=2",
+            "augment.share=0.4",
             "augment.shift=2",
             "augment.rotation=20",
             "augment.scale=0.2",
