@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augment {
-    /// Epochs, from the first on, in which images are changed; all if it is not given. A network that ends its training on
-    /// images as they are loses what the changes took from it (He and others, "Data augmentation revisited", 2019).
+    /// Epochs, from the first on, in which images are changed; all if it is not given. Training that ends on images as they
+    /// are closes the gap between what was trained on and what is to be recognised (He and others, "Data augmentation
+    /// revisited", 2019).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<u64>,
     /// Share of the images that are moved: shifted, rotated, scaled, sheared and deformed. The others stay as sharp as they
-    /// are, which nothing is between pixels.
+    /// are, where interpolation between pixels blurs.
     pub share: f64,
     /// Furthest shift in x and in y, in pixels.
     pub shift: f64,

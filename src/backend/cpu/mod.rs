@@ -33,7 +33,7 @@ impl Cpu {
         let slots = Slots::assign(plan, Reuse::Never);
         // With memory of its own for every buffer, slots are the buffers in their order; scratch memory is the last.
         let words = [&slots.words[..], &[schedule::scratch_words(plan)]].concat();
-        let passing = [&passing::passing(plan)[..], &[None]].concat();
+        let passing = [&passing::passing(plan, threads)[..], &[None]].concat();
         let mut memory = Memory::new(&words, &passing, threads)?;
         let schedules = plan
             .programs

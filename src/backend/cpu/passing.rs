@@ -4,10 +4,11 @@
 use super::schedule::groups;
 use crate::ops::Access;
 use crate::ops::share::Split;
-use crate::plan::{BufferId, Lifetime, Plan};
+use crate::plan::{Buffer, BufferId, Lifetime, Plan};
 
-/// The words of a block of each buffer that passes from call to call inside groups only, written before it is read.
-pub(super) fn passing(plan: &Plan) -> Vec<Option<usize>> {
+/// The words of a block of each buffer that passes from call to call inside groups only, written before it is read, and has
+/// more blocks than there are threads.
+pub(super) fn passing(plan: &Plan, threads: usize) -> Vec<Option<usize>> {
     let mut uses: Vec<Vec<Use>> = plan.buffers.iter().map(|_| Vec::new()).collect();
     for (program, of_program) in plan.programs.iter().enumerate() {
         for (group, calls) in groups(of_program).iter().enumerate() {
@@ -23,7 +24,12 @@ pub(super) fn passing(plan: &Plan) -> Vec<Option<usize>> {
         }
     }
     let buffers = plan.buffers.iter().zip(&uses);
-    buffers.map(|(buffer, uses)| block_words(uses, buffer.words, buffer.lifetime)).collect()
+    let block_words = |(buffer, uses): (&Buffer, &Vec<Use>)| {
+        let blocks = passing_blocks(uses).filter(|&blocks| blocks > threads)?;
+        let passes = buffer.lifetime == Lifetime::Step && buffer.words.is_multiple_of(blocks);
+        passes.then(|| buffer.words / blocks)
+    };
+    buffers.map(block_words).collect()
 }
 
 /// A call's use of a buffer.
@@ -37,14 +43,13 @@ struct Use {
     writes: bool,
 }
 
-fn block_words(uses: &[Use], words: usize, lifetime: Lifetime) -> Option<usize> {
+/// The blocks that a buffer has, if in every program one group alone uses it, and writes it first.
+fn passing_blocks(uses: &[Use]) -> Option<usize> {
     let blocks = uses.first()?.blocks?;
     let in_one_group = |uses: &[Use]| uses[0].writes && uses.iter().all(|one| one.group == uses[0].group);
-    let passes = lifetime == Lifetime::Step
-        && uses.iter().all(|one| one.blocks == Some(blocks))
-        && uses.chunk_by(|a, b| a.program == b.program).all(in_one_group)
-        && words.is_multiple_of(blocks);
-    passes.then(|| words / blocks)
+    let passes = uses.iter().all(|one| one.blocks == Some(blocks))
+        && uses.chunk_by(|a, b| a.program == b.program).all(in_one_group);
+    passes.then_some(blocks)
 }
 
 #[cfg(test)]
@@ -58,7 +63,7 @@ mod tests {
     const WORDS: usize = 2 * 16;
 
     /// Which of four buffers pass, where programs activate one into another.
-    fn passing_of(programs: &[&[(usize, usize)]], lifetimes: [Lifetime; 4]) -> [bool; 4] {
+    fn passing_of(programs: &[&[(usize, usize)]], lifetimes: [Lifetime; 4], threads: usize) -> [bool; 4] {
         let mut plan = Plan::default();
         let buffers = lifetimes.map(|lifetime| plan.buffer("", BLOCKS * WORDS, lifetime));
         for calls in programs {
@@ -72,7 +77,7 @@ mod tests {
                 plan.call(program, "", &Activate, &params, &[buffers[from], buffers[to]]);
             }
         }
-        let passing = passing(&plan);
+        let passing = passing(&plan, threads);
         assert!(passing.iter().flatten().all(|&words| words == WORDS));
         std::array::from_fn(|buffer| passing[buffer].is_some())
     }
@@ -81,14 +86,19 @@ mod tests {
     fn what_is_written_and_then_read_in_a_group_passes() {
         let step = [Lifetime::Step; 4];
         let chain: &[(usize, usize)] = &[(0, 1), (1, 2), (2, 3)];
-        assert_eq!(passing_of(&[chain], step), [false, true, true, true]);
-        assert_eq!(passing_of(&[chain, &[(0, 1), (1, 3)]], step), [false, true, true, true]);
+        assert_eq!(passing_of(&[chain], step, 2), [false, true, true, true]);
+        assert_eq!(passing_of(&[chain, &[(0, 1), (1, 3)]], step, 2), [false, true, true, true]);
         assert_eq!(
-            passing_of(&[chain, &[(1, 3)]], step),
+            passing_of(&[chain, &[(1, 3)]], step, 2),
             [false, false, true, true],
             "read by another program"
         );
         let kept = [Lifetime::Step, Lifetime::Run, Lifetime::Step, Lifetime::Run];
-        assert_eq!(passing_of(&[chain], kept), [false, false, true, false]);
+        assert_eq!(passing_of(&[chain], kept, 2), [false, false, true, false]);
+        assert_eq!(
+            passing_of(&[chain], step, BLOCKS),
+            [false; 4],
+            "a block for each thread is not less than the whole"
+        );
     }
 }
