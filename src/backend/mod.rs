@@ -98,7 +98,8 @@ pub trait Backend {
     /// When the device fails.
     fn write(&mut self, buffer: BufferId, first: usize, words: &[u32]) -> Result<()>;
 
-    /// Reads words from a buffer, from word `first` on, after everything that was run before.
+    /// Reads words from a buffer that [outlives a step](crate::plan::Lifetime::Run), from word `first` on, after everything
+    /// that was run before. Of others a backend need not keep the whole.
     ///
     /// # Errors
     /// When the device fails.

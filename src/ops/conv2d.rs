@@ -96,7 +96,7 @@ impl Formula for Conv2d {
                 direction: Direction::Forward { bias },
                 activation: Activation::from_code(p.activation),
                 weights,
-                input: args.input_part(0, block * c.input_words()..(block + 1) * c.input_words()),
+                input: args.input_block(0, block, c.input_words()),
                 output: args.output(2, block * c.output_words()..(block + 1) * c.output_words()),
             };
             pass.run();

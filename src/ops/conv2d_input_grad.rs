@@ -98,7 +98,7 @@ impl Formula for Conv2dInputGrad {
                 direction: Direction::Backward { activated: args.input_part(2, result.clone()) },
                 activation: Activation::from_code(p.activation),
                 weights: &args.input(1)[p.weight as usize..],
-                input: args.input_part(0, block * c.input_words()..(block + 1) * c.input_words()),
+                input: args.input_block(0, block, c.input_words()),
                 output: args.output(3, result),
             };
             pass.run();

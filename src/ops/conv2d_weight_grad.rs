@@ -143,8 +143,8 @@ impl Formula for Conv2dWeightGrad {
             let slice = block / p.blocks_per_slice as usize;
             let pass = cpu::Pass {
                 correlation: c,
-                x: args.input_part(0, block * c.input_words()..(block + 1) * c.input_words()),
-                y_grad: args.input_part(1, block * c.output_words()..(block + 1) * c.output_words()),
+                x: args.input_block(0, block, c.input_words()),
+                y_grad: args.input_block(1, block, c.output_words()),
                 partial: args.output(2, p.words(slice)),
                 first: block % p.blocks_per_slice as usize == 0,
             };

@@ -91,7 +91,7 @@ impl Formula for MaxPool {
         let inputs = (p.channels * p.height * p.width) as usize * LANES;
         let outputs = (p.channels * p.out_height * p.out_width) as usize * LANES;
         for block in part.blocks() {
-            let x = args.input_part(0, block * inputs..(block + 1) * inputs);
+            let x = args.input_block(0, block, inputs);
             let y = args.output(2, block * outputs..(block + 1) * outputs);
             let dropout = p.dropout().mask(args.input_words(1)).map(|mask| (mask, block * outputs));
             match p.size {

@@ -89,8 +89,8 @@ impl Formula for MaxPoolGrad {
         let inputs = (p.channels * p.height * p.width) as usize * LANES;
         let outputs = (p.channels * p.out_height * p.out_width) as usize * LANES;
         for block in part.blocks() {
-            let y_grad = args.input_part(0, block * outputs..(block + 1) * outputs);
-            let x = args.input_part(1, block * inputs..(block + 1) * inputs);
+            let y_grad = args.input_block(0, block, outputs);
+            let x = args.input_block(1, block, inputs);
             let x_grad = args.output(2, block * inputs..(block + 1) * inputs);
             match p.size {
                 2 => dispatch(Pass::<2> { p, y_grad, x, x_grad }),

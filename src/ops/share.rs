@@ -215,6 +215,12 @@ impl<'a> CpuArgs<'a> {
         unsafe { std::slice::from_raw_parts(self.buffers[binding].at(&range).cast::<f32>(), range.len()) }
     }
 
+    /// Block `block`, of `words` words, of an f32 buffer, to be read.
+    #[inline]
+    pub fn input_block(&self, binding: usize, block: usize, words: usize) -> &'a [f32] {
+        self.input_part(binding, block * words..(block + 1) * words)
+    }
+
     /// A whole u32 buffer, to be read.
     #[inline]
     pub fn input_words(&self, binding: usize) -> &'a [u32] {

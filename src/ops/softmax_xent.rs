@@ -154,7 +154,7 @@ impl simd::Kernel for Run<'_> {
         for block in part.blocks() {
             let first = block * LANES;
             let rows = (control[ROWS] as usize).saturating_sub(first).min(LANES);
-            let logits = args.input_part(0, block * words..(block + 1) * words);
+            let logits = args.input_block(0, block, words);
             let logits_grad = args.output(4, block * words..(block + 1) * words);
             if rows == 0 {
                 logits_grad.fill(0.0);
