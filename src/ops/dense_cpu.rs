@@ -172,7 +172,7 @@ pub(super) fn weights<S: Simd>(
     let (blocks, inputs, units) = (p.blocks as usize, p.inputs as usize, p.units as usize);
     let rows = part.features(inputs);
     let mut scratch = take_scratch();
-    panels(y_grad, units, blocks, &mut scratch);
+    panels(s, y_grad, units, blocks, &mut scratch);
     let outer = Outer { x, inputs, panels: &scratch, images: blocks * LANES, units };
     let has_biases = rows.end == inputs;
     outer.run(s, rows, p.weight as usize, keep);
@@ -199,18 +199,19 @@ struct Outer<'a> {
 
 /// Brings gradients to units innermost: `[panel of 16 units][image][16]`. The last panel is filled up with zeros.
 #[inline(always)]
-fn panels(y_grad: &[f32], units: usize, blocks: usize, into: &mut Vec<f32>) {
-    into.clear();
+fn panels<S: Simd>(s: S, y_grad: &[f32], units: usize, blocks: usize, into: &mut Vec<f32>) {
     into.resize(units.div_ceil(LANES) * blocks * LANES * LANES, 0.0);
     for (panel, tiles) in into.chunks_exact_mut(blocks * LANES * LANES).enumerate() {
         let first = panel * LANES;
         let width = LANES.min(units - first);
         for (block, tile) in tiles.chunks_exact_mut(LANES * LANES).enumerate() {
             let from = &y_grad[(block * units + first) * LANES..][..width * LANES];
-            for (unit, lanes) in from.chunks_exact(LANES).enumerate() {
-                for (lane, &gradient) in lanes.iter().enumerate() {
-                    tile[lane * LANES + unit] = gradient;
-                }
+            let mut rows = [s.splat(0.0); LANES];
+            for (row, lanes) in rows.iter_mut().zip(from.chunks_exact(LANES)) {
+                *row = s.load(lanes);
+            }
+            for (to, column) in tile.chunks_exact_mut(LANES).zip(s.transpose(rows)) {
+                s.store(to, column);
             }
         }
     }

@@ -84,6 +84,23 @@ pub trait Simd: Copy + Send + Sync {
         self.load(&sums)
     }
 
+    /// Rows become columns.
+    #[inline(always)]
+    fn transpose(self, rows: [Self::V; LANES]) -> [Self::V; LANES] {
+        let (mut numbers, mut columns) = ([[0.0; LANES]; LANES], rows);
+        for i in 0..LANES {
+            let mut row = [0.0; LANES];
+            self.store(&mut row, rows[i]);
+            for j in 0..LANES {
+                numbers[j][i] = row[j];
+            }
+        }
+        for i in 0..LANES {
+            columns[i] = self.load(&numbers[i]);
+        }
+        columns
+    }
+
     /// `a`, or 0 where it has [`FADED`]; NaN stays.
     #[inline(always)]
     fn unless_faded(self, a: Self::V) -> Self::V {
@@ -438,6 +455,34 @@ mod x86 {
             unsafe { sum256(_mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a))) }
         }
         #[inline(always)]
+        fn transpose(self, rows: [__m512; LANES]) -> [__m512; LANES] {
+            let (mut a, mut b) = (rows, rows);
+            // SAFETY: as above.
+            unsafe {
+                // Quarters of a vector become 2 and then 4 numbers of one column, and then the quarters change places.
+                for i in (0..LANES).step_by(2) {
+                    b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
+                    b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
+                }
+                for i in (0..LANES).step_by(4) {
+                    for j in 0..2 {
+                        let (x, y) = (_mm512_castps_pd(b[i + j]), _mm512_castps_pd(b[i + j + 2]));
+                        a[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(x, y));
+                        a[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(x, y));
+                    }
+                }
+                for i in [0, 1, 2, 3, 8, 9, 10, 11] {
+                    b[i] = _mm512_shuffle_f32x4::<0b10_00_10_00>(a[i], a[i + 4]);
+                    b[i + 4] = _mm512_shuffle_f32x4::<0b11_01_11_01>(a[i], a[i + 4]);
+                }
+                for i in 0..8 {
+                    a[i] = _mm512_shuffle_f32x4::<0b10_00_10_00>(b[i], b[i + 8]);
+                    a[i + 8] = _mm512_shuffle_f32x4::<0b11_01_11_01>(b[i], b[i + 8]);
+                }
+            }
+            a
+        }
+        #[inline(always)]
         fn sums(self, vectors: [__m512; LANES]) -> __m512 {
             // SAFETY: as above.
             unsafe {
@@ -645,6 +690,27 @@ mod tests {
         assert_eq!(best[0].map(f32::to_bits), best[1].map(f32::to_bits));
         assert_eq!(plain[0].map(f32::to_bits), best[0].map(f32::to_bits));
         assert_eq!(plain[1].map(f32::to_bits), best[0].map(f32::to_bits));
+    }
+
+    #[test]
+    fn rows_become_columns() {
+        struct Transpose<'a>(&'a mut [[f32; LANES]; LANES]);
+        impl Kernel for Transpose<'_> {
+            #[inline(always)]
+            fn run<S: Simd>(self, s: S) {
+                let columns = s.transpose(self.0.map(|row| s.load(&row)));
+                for (to, column) in self.0.iter_mut().zip(columns) {
+                    s.store(to, column);
+                }
+            }
+        }
+        let rows = std::array::from_fn(|i| std::array::from_fn(|j| (100 * i + j) as f32));
+        let columns = std::array::from_fn(|i| std::array::from_fn(|j| (100 * j + i) as f32));
+        let (mut best, mut plain) = (rows, rows);
+        dispatch(Transpose(&mut best));
+        Transpose(&mut plain).run(Plain);
+        assert_eq!(best, columns);
+        assert_eq!(plain, columns);
     }
 
     #[test]
