@@ -1,5 +1,5 @@
 // y[c][oy][ox] = dropout(max over ky, kx < size of x[c][oy size + ky][ox size + kx])
-// Windows do not overlap; rows and columns that fill no window are dropped.
+// Windows do not overlap; rows and columns that fill no window are dropped. Sizes that something is divided by are constants.
 #import control
 #import threefry
 
@@ -26,15 +26,15 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     let i = id.x + id.y * groups.x * 64u;
     let pixel = i / 16u;
     let lane = i % 16u;
-    let row = pixel / p.out_width;
-    let plane = row / p.out_height;
+    let row = pixel / OUT_WIDTH;
+    let plane = row / OUT_HEIGHT;
     if plane >= p.blocks * p.channels {
         return;
     }
-    let first = (plane * p.height + row % p.out_height * p.size) * p.width + pixel % p.out_width * p.size;
+    let first = (plane * p.height + row % OUT_HEIGHT * SIZE) * p.width + pixel % OUT_WIDTH * SIZE;
     var best = x[first * 16u + lane];
-    for (var ky = 0u; ky < p.size; ky++) {
-        for (var kx = 0u; kx < p.size; kx++) {
+    for (var ky = 0u; ky < SIZE; ky++) {
+        for (var kx = 0u; kx < SIZE; kx++) {
             let value = x[(first + ky * p.width + kx) * 16u + lane];
             best = select(best, value, value > best);
         }

@@ -51,7 +51,9 @@ impl Formula for MaxPool {
 
     fn kernel(p: &Params, _: DeviceClass) -> Kernel {
         let outputs = (p.blocks * p.channels * p.out_height * p.out_width) as usize * LANES;
-        Kernel { constants: vec![p.dropout().constant()], grid: linear_grid(outputs, 64) }
+        let sizes = [("SIZE", p.size), ("OUT_WIDTH", p.out_width), ("OUT_HEIGHT", p.out_height)];
+        let constants = sizes.into_iter().chain([p.dropout().constant()]).collect();
+        Kernel { constants, grid: linear_grid(outputs, 64) }
     }
 
     fn cost(p: &Params) -> Cost {

@@ -41,10 +41,15 @@ impl Formula for MaxPoolGrad {
     const BINDINGS: &'static [Binding] = &[read("y_grad"), read("x"), write("x_grad")];
 
     fn kernel(p: &Params, _: DeviceClass) -> Kernel {
-        let windows = p.height.div_ceil(p.size) * p.width.div_ceil(p.size);
+        let (x, y) = (p.width.div_ceil(p.size), p.height.div_ceil(p.size));
         Kernel {
-            constants: vec![],
-            grid: linear_grid((p.blocks * p.channels * windows) as usize * LANES, 64),
+            constants: vec![
+                ("SIZE", p.size),
+                ("WINDOWS_X", x),
+                ("WINDOWS_Y", y),
+                ("ACTIVATION", p.activation),
+            ],
+            grid: linear_grid((p.blocks * p.channels * x * y) as usize * LANES, 64),
         }
     }
 
