@@ -1,7 +1,8 @@
 // x[n][y][c] = (image[y][c] - mean) / divisor, image = images[order[step * batch + n]];
 // with l2_columns: image[y][c] / |column c|, a zero norm dividing by one.
 //
-// One invocation makes one column of one image. Lanes past the batch get zeros.
+// One invocation makes COLUMNS columns, four if a word of bytes never crosses rows, of four images, HEIGHT rows of them. Lanes past
+// the batch get zeros.
 #import control
 
 struct Params {
@@ -16,39 +17,69 @@ struct Params {
 @group(0) @binding(1) var<storage, read> images: array<u32>; // bytes: [image][height][width]
 @group(0) @binding(2) var<storage, read> order: array<u32>;
 @group(0) @binding(3) var<storage, read> control: array<u32>;
-@group(0) @binding(4) var<storage, read_write> x: array<f32>; // [blocks][height][width][16]
+@group(0) @binding(4) var<storage, read_write> x: array<vec4f>; // [blocks][height][width][16 / 4]
 
-fn pixel(byte: u32) -> f32 {
+#if COLUMNS 4
+alias Columns = vec4f;
+
+// From this byte on.
+fn pixels(byte: u32) -> Columns {
+    let word = images[byte >> 2u];
+    return vec4f((vec4u(word) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(0xFFu));
+}
+
+fn store(at: u32, of_images: array<Columns, 4>) {
+    for (var c = 0u; c < 4u; c++) {
+        x[at + c * 4u] = vec4f(of_images[0][c], of_images[1][c], of_images[2][c], of_images[3][c]);
+    }
+}
+#else
+alias Columns = f32;
+
+fn pixels(byte: u32) -> Columns {
     return f32((images[byte >> 2u] >> ((byte & 3u) * 8u)) & 0xFFu);
 }
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-    let n = id.x;
-    let column = id.y;
-    let block = n / 16u;
-    if block >= p.blocks {
-        return;
+fn store(at: u32, of_images: array<Columns, 4>) {
+    x[at] = vec4f(of_images[0], of_images[1], of_images[2], of_images[3]);
+}
+#endif
+
+// What the pixels of these columns, whose top is byte `first`, are divided by.
+fn divisor(first: u32) -> Columns {
+    if p.l2_columns == 0u {
+        return Columns(p.divisor);
     }
-    let out = block * p.height * p.width * 16u + column * 16u + n % 16u;
-    if n >= control[ROWS] {
-        for (var y = 0u; y < p.height; y++) {
-            x[out + y * p.width * 16u] = 0.0;
-        }
-        return;
-    }
-    let row = order[control[STEP] * control[BATCH] + n];
-    let first = row * p.height * p.width + column;
-    var divisor = p.divisor;
-    if p.l2_columns != 0u {
-        var squares = 0.0;
-        for (var y = 0u; y < p.height; y++) {
-            let value = pixel(first + y * p.width);
-            squares = fma(value, value, squares);
-        }
-        divisor = select(1.0, sqrt(squares), squares > 0.0);
-    }
+    var squares = Columns();
     for (var y = 0u; y < p.height; y++) {
-        x[out + y * p.width * 16u] = (pixel(first + y * p.width) - p.mean) / divisor;
+        let values = pixels(first + y * p.width);
+        squares = fma(values, values, squares);
+    }
+    return select(Columns(1.0), sqrt(squares), squares > Columns());
+}
+
+@compute @workgroup_size(8, 8)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+    let block = id.x / 4u;
+    let column = id.y * COLUMNS;
+    if block >= p.blocks || column >= p.width {
+        return;
+    }
+    var firsts: array<u32, 4>;
+    var divisors: array<Columns, 4>;
+    for (var i = 0u; i < 4u; i++) {
+        let n = id.x * 4u + i;
+        // Any image does for lanes past the batch.
+        let row = order[control[STEP] * control[BATCH] + min(n, control[ROWS] - 1u)];
+        firsts[i] = row * p.height * p.width + column;
+        divisors[i] = divisor(firsts[i]);
+    }
+    for (var y = id.z * HEIGHT; y < min((id.z + 1u) * HEIGHT, p.height); y++) {
+        var values: array<Columns, 4>;
+        for (var i = 0u; i < 4u; i++) {
+            let scaled = (pixels(firsts[i] + y * p.width) - p.mean) / divisors[i];
+            values[i] = select(Columns(), scaled, id.x * 4u + i < control[ROWS]);
+        }
+        store(((block * p.height + y) * p.width + column) * 4u + id.x % 4u, values);
     }
 }

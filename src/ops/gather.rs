@@ -38,8 +38,15 @@ impl Formula for Gather {
     const BINDINGS: &'static [Binding] =
         &[read_words("images"), read_words("order"), read_words("control"), write("x")];
 
-    fn kernel(p: &Params, _: DeviceClass) -> Kernel {
-        Kernel { constants: vec![], grid: [(p.blocks * LANES as u32).div_ceil(64), p.width, 1] }
+    fn kernel(p: &Params, class: DeviceClass) -> Kernel {
+        let columns = if p.width.is_multiple_of(4) { 4 } else { 1 };
+        // Norms take whole columns; otherwise a GPU has more to do at a time by parts of them.
+        let height = if class == DeviceClass::Gpu && p.l2_columns == 0 { p.height.min(4) } else { p.height };
+        let fours = p.blocks * LANES as u32 / 4;
+        Kernel {
+            constants: vec![("COLUMNS", columns), ("HEIGHT", height)],
+            grid: [fours.div_ceil(8), p.width.div_ceil(columns).div_ceil(8), p.height.div_ceil(height)],
+        }
     }
 
     fn cost(p: &Params) -> Cost {
