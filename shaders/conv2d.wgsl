@@ -44,6 +44,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     let x_first = block * p.channels * plane_step + (oy - p.pad) * row_step + origin * GROUPS + n % GROUPS;
     var edge: array<u32, COLUMNS>;
     var inside: array<bool, COLUMNS>;
+    #unroll
     for (var i = 0u; i < COLUMNS; i++) {
         // Column -1 is a large number here, so one comparison covers both sides.
         inside[i] = ox + i - p.pad < p.width;
@@ -62,6 +63,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         var weights = first_weight + (channel * KERNEL + first_row) * KERNEL * filters;
         for (var ky = first_row; ky < end_row; ky++) {
             var columns: array<Images, COLUMNS>;
+            #unroll
             for (var i = 0u; i < COLUMNS; i++) {
                 if i < LEFT || i >= COLUMNS - RIGHT {
                     columns[i] = select(Images(), x[row + edge[i]], inside[i]);
@@ -69,9 +71,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
                     columns[i] = x[row + (i - LEFT) * GROUPS];
                 }
             }
+            #unroll
             for (var kx = 0u; kx < KERNEL; kx++) {
+                #unroll
                 for (var o = 0u; o < OUTPUTS; o++) {
                     let weight = Images(parameters[weights + kx * filters + o]);
+                    #unroll
                     for (var i = 0u; i < PIXELS; i++) {
                         sums[o * PIXELS + i] = fma(columns[i + kx], weight, sums[o * PIXELS + i]);
                     }
@@ -84,9 +89,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     if n >= p.blocks * GROUPS {
         return;
     }
+    #unroll
     for (var o = 0u; o < OUTPUTS; o++) {
         let bias = parameters[p.bias + first_filter + o];
         let row = ((block * filters + first_filter + o) * p.out_height + oy) * p.out_width + ox;
+        #unroll
         for (var i = 0u; i < PIXELS; i++) {
             y[(row + i) * GROUPS + n % GROUPS] = activate_images(ACTIVATION, sums[o * PIXELS + i] + bias);
         }

@@ -46,6 +46,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     let y_first = block * p.filters * plane_step + (iy - pad) * row_step + origin * GROUPS + n % GROUPS;
     var edge: array<u32, COLUMNS>;
     var inside: array<bool, COLUMNS>;
+    #unroll
     for (var i = 0u; i < COLUMNS; i++) {
         // Column -1 is a large number here, so one comparison covers both sides.
         inside[i] = ix + i - pad < p.out_width;
@@ -65,7 +66,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         for (var ky = first_row; ky < end_row; ky++) {
             var columns: array<Images, COLUMNS * DEPTH>;
             var plane = row;
+            #unroll
             for (var d = 0u; d < DEPTH; d++) {
+                #unroll
                 for (var i = 0u; i < COLUMNS; i++) {
                     if i < LEFT || i >= COLUMNS - RIGHT {
                         columns[d * COLUMNS + i] = select(Images(), y_grad[plane + edge[i]], inside[i]);
@@ -75,10 +78,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
                 }
                 plane += plane_step;
             }
+            #unroll
             for (var kx = 0u; kx < KERNEL; kx++) {
+                #unroll
                 for (var o = 0u; o < OUTPUTS; o++) {
+                    #unroll
                     for (var d = 0u; d < DEPTH; d++) {
                         let weight = Images(parameters[weights + o * channel_step - kx * FILTERS + d]);
+                        #unroll
                         for (var i = 0u; i < PIXELS; i++) {
                             let at = o * PIXELS + i;
                             sums[at] = fma(columns[d * COLUMNS + i + kx], weight, sums[at]);
@@ -93,8 +100,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     if n >= p.blocks * GROUPS {
         return;
     }
+    #unroll
     for (var o = 0u; o < OUTPUTS; o++) {
         let x_row = ((block * p.channels + channel + o) * p.height + iy) * p.width + ix;
+        #unroll
         for (var i = 0u; i < PIXELS; i++) {
             let at = (x_row + i) * GROUPS + n % GROUPS;
             var gradient = sums[o * PIXELS + i];

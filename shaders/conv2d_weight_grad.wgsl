@@ -85,7 +85,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
             for (var ox = 0u; ox < p.out_width; ox += PIXELS) {
                 var gradients: array<Images, PIXELS * FILTERS>;
                 var y_at = y_first + oy * y_row + ox * GROUPS;
+                #unroll
                 for (var f = 0u; f < FILTERS; f++) {
+                    #unroll
                     for (var i = 0u; i < PIXELS; i++) {
                         if RAGGED == 1u {
                             let inside = ox + i < p.out_width;
@@ -97,7 +99,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
                     y_at += y_plane;
                 }
                 if with_biases {
+                    #unroll
                     for (var f = 0u; f < FILTERS; f++) {
+                        #unroll
                         for (var i = 0u; i < PIXELS; i++) {
                             sums[TAPS + f] += gradients[f * PIXELS + i];
                         }
@@ -107,15 +111,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
                 let origin = min(ox + LEFT - p.pad, p.width - 1u);
                 var edge: array<u32, COLUMNS>;
                 var inside: array<bool, COLUMNS>;
+                #unroll
                 for (var i = 0u; i < COLUMNS; i++) {
                     // Column -1 is a large number here, so one comparison covers both sides.
                     inside[i] = ox + i - p.pad < p.width;
                     edge[i] = select(0u, (ox + i - p.pad - origin) * GROUPS, inside[i]);
                 }
                 var row = x_first + (oy + at.row - p.pad) * x_row + origin * GROUPS;
+                #unroll
                 for (var ky = 0u; ky < ROWS; ky++) {
                     if oy + at.row + ky - p.pad < p.height {
                         var columns: array<Images, COLUMNS>;
+                        #unroll
                         for (var i = 0u; i < COLUMNS; i++) {
                             if i < LEFT || i >= COLUMNS - RIGHT {
                                 columns[i] = select(Images(), x[row + edge[i]], inside[i]);
@@ -123,9 +130,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
                                 columns[i] = x[row + (i - LEFT) * GROUPS];
                             }
                         }
+                        #unroll
                         for (var kx = 0u; kx < KERNEL; kx++) {
+                            #unroll
                             for (var f = 0u; f < FILTERS; f++) {
                                 let sum = (ky * KERNEL + kx) * FILTERS + f;
+                                #unroll
                                 for (var i = 0u; i < PIXELS; i++) {
                                     sums[sum] = fma(columns[i + kx], gradients[f * PIXELS + i], sums[sum]);
                                 }
@@ -138,6 +148,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         }
     }
 #if IMAGES 1
+    #unroll
     for (var i = 0u; i < SUMS; i++) {
         lane_sums[i * LANES + local] = sums[i];
     }
@@ -152,6 +163,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         store(place(group, tile), slice, i / TILES, sum);
     }
 #else
+    #unroll
     for (var i = 0u; i < SUMS; i++) {
         let four = sums[i];
         store(at, slice, i, (four.x + four.y) + (four.z + four.w));

@@ -1,10 +1,8 @@
 // y[n][u] = dropout(activation(sum over k of x[n][k] weight[k][u] + bias[u]))
-//
-// Each invocation keeps UNITS outputs of four images and takes DEPTH inputs at a time; invocations of a workgroup share the
-// weights, which are uniform loads.
 #import control
 #import threefry
 #import activation
+#import weights
 
 struct Params {
     blocks: u32,
@@ -18,12 +16,61 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>; // [blocks][inputs][16 / 4]
-@group(0) @binding(2) var<storage, read> parameters: array<f32>;
+@group(0) @binding(2) var<storage, read> parameters: array<Weights>;
 @group(0) @binding(3) var<storage, read> control: array<u32>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4f>; // [blocks][units][16 / 4]
 
 #import dropout_mask
 
+#if BY_WORKGROUP 1
+// For software rasterisers, as dense_weight_by_workgroup.wgsl: each invocation makes the outputs of four units for a block of
+// images, which is the workgroup's.
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let unit = (group.x * LANES + lane) * WEIGHTS;
+    let block = group.y;
+    if unit >= p.units {
+        return;
+    }
+    var sums: array<Weights, 16>;
+    var x_at = block * p.inputs * 4u;
+    var weights = (p.weight + unit) / WEIGHTS;
+    for (var k = 0u; k < p.inputs; k++) {
+        let of_input = parameters[weights];
+        #unroll
+        for (var four = 0u; four < 4u; four++) {
+            let value = x[x_at + four];
+            #unroll
+            for (var i = 0u; i < 4u; i++) {
+                sums[four * 4u + i] = fma(Weights(value[i]), of_input, sums[four * 4u + i]);
+            }
+        }
+        weights += p.units / WEIGHTS;
+        x_at += 4u;
+    }
+    let key = dropout_key(p.dropout_layer);
+    let bias = parameters[(p.bias + unit) / WEIGHTS];
+    // The sums move up, so that activation and dropout, which are long, are compiled for four images.
+    for (var four = 0u; four < 4u; four++) {
+        let a = sums[0] + bias;
+        let b = sums[1] + bias;
+        let c = sums[2] + bias;
+        let d = sums[3] + bias;
+        #unroll
+        for (var u = 0u; u < WEIGHTS; u++) {
+            let at = (block * p.units + unit + u) * 4u + four;
+            let value = activate4(ACTIVATION, vec4f(a[u], b[u], c[u], d[u]));
+            y[at] = drop_or_keep4(key, p.dropout_rate, at, value);
+        }
+        #unroll
+        for (var i = 0u; i < 12u; i++) {
+            sums[i] = sums[i + 4u];
+        }
+    }
+}
+#else
+// Each invocation keeps UNITS outputs of four images and takes DEPTH inputs at a time; invocations of a workgroup share the
+// weights, which are uniform loads.
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let n = group.x * LANES + local;
@@ -55,3 +102,4 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         y[at] = drop_or_keep4(key, p.dropout_rate, at, value);
     }
 }
+#endif

@@ -1,11 +1,10 @@
 // y = x weight + bias, so
 // x_grad[n][k] = dropout(activation'(x[n][k]) * sum over u of y_grad[n][u] weight[k][u])
 // where x is the output of `activation` and of dropout after it, which are thereby differentiated too.
-//
-// Each invocation keeps INPUTS gradients of four images and takes DEPTH units at a time, whose weights lie beside each other.
 #import control
 #import threefry
 #import activation
+#import weights
 
 struct Params {
     blocks: u32,
@@ -18,13 +17,71 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> y_grad: array<vec4f>; // [blocks][units][16 / 4]
-@group(0) @binding(2) var<storage, read> parameters: array<f32>;
+@group(0) @binding(2) var<storage, read> parameters: array<Weights>;
 @group(0) @binding(3) var<storage, read> x: array<vec4f>; // [blocks][inputs][16 / 4]
 @group(0) @binding(4) var<storage, read> control: array<u32>;
 @group(0) @binding(5) var<storage, read_write> x_grad: array<vec4f>; // [blocks][inputs][16 / 4]
 
 #import dropout_mask
 
+// The gradients of four inputs from those of what their activation and dropout made of them.
+fn keep(key: vec2u, at: u32, made: vec4f) {
+    var gradient = made;
+    // The derivative of a linear function needs no x.
+    if ACTIVATION != LINEAR {
+        gradient *= activation_derivative4(ACTIVATION, x[at] * (1.0 - p.dropout_rate));
+    }
+    x_grad[at] = drop_or_keep4(key, p.dropout_rate, at, gradient);
+}
+
+#if BY_WORKGROUP 1
+// For software rasterisers, as dense_weight_by_workgroup.wgsl: each invocation makes the gradients of INPUTS inputs for a block of
+// images, which is the workgroup's.
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let k = group.x * LANES * INPUTS + lane;
+    let block = group.y;
+    if k >= p.inputs {
+        return;
+    }
+    // Inputs past the last repeat it and store nothing.
+    var weights: array<u32, INPUTS>;
+    #unroll
+    for (var i = 0u; i < INPUTS; i++) {
+        weights[i] = (p.weight + min(k + i * LANES, p.inputs - 1u) * UNITS) / WEIGHTS;
+    }
+    var sums: array<vec4f, INPUTS * 4>;
+    var y_at = block * UNITS * 4u;
+    for (var u = 0u; u < UNITS; u += WEIGHTS) {
+        #unroll
+        for (var i = 0u; i < INPUTS; i++) {
+            let of_units = parameters[weights[i]];
+            weights[i] += 1u;
+            #unroll
+            for (var four = 0u; four < 4u; four++) {
+                #unroll
+                for (var d = 0u; d < WEIGHTS; d++) {
+                    sums[i * 4u + four] = fma(y_grad[y_at + d * 4u + four], vec4f(of_units[d]), sums[i * 4u + four]);
+                }
+            }
+        }
+        y_at += WEIGHTS * 4u;
+    }
+    let key = dropout_key(p.dropout_layer);
+    // The sums move up, so that activation and dropout, which are long, are compiled for one input.
+    for (var input = k; input < min(k + INPUTS * LANES, p.inputs); input += LANES) {
+        #unroll
+        for (var four = 0u; four < 4u; four++) {
+            keep(key, (block * p.inputs + input) * 4u + four, sums[four]);
+        }
+        #unroll
+        for (var i = 0u; i < INPUTS * 4u - 4u; i++) {
+            sums[i] = sums[i + 4u];
+        }
+    }
+}
+#else
+// Each invocation keeps INPUTS gradients of four images and takes DEPTH units at a time, whose weights lie beside each other.
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let n = group.x * LANES + local;
@@ -54,12 +111,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     let key = dropout_key(p.dropout_layer);
     let x_first = (block * p.inputs + k) * 4u + four;
     for (var i = 0u; i < INPUTS; i++) {
-        let at = x_first + i * 4u;
-        var gradient = sums[i];
-        // The derivative of a linear function needs no x.
-        if ACTIVATION != LINEAR {
-            gradient *= activation_derivative4(ACTIVATION, x[at] * (1.0 - p.dropout_rate));
-        }
-        x_grad[at] = drop_or_keep4(key, p.dropout_rate, at, gradient);
+        keep(key, x_first + i * 4u, sums[i]);
     }
 }
+#endif

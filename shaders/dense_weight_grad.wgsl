@@ -13,8 +13,8 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>; // [blocks][inputs][16 / 4]
 @group(0) @binding(2) var<storage, read> y_grad: array<vec4f>; // [blocks][units][16 / 4]
-@group(0) @binding(3) var<storage, read_write> gradients: array<f32>;
+@group(0) @binding(3) var<storage, read_write> gradients: array<Weights>;
 
-fn keep(word: u32, gradient: f32) {
-    gradients[word] = gradient;
+fn keep(at: u32, gradient: Weights) {
+    gradients[at] = gradient;
 }

@@ -1,14 +1,11 @@
 // y = x weight + bias, so
 // gradient of weight[k][u] = sum over n of x[n][k] y_grad[n][u]
 // gradient of bias[u] = sum over n of y_grad[n][u]
-// and at once, for every parameter:
-// first += (gradient - first) (1 - beta_1)
-// second += (gradient^2 - second) (1 - beta_2)
-// parameter -= rate * weight_decay * parameter                            (AdamW; 0 for Adam)
-// parameter -= corrected_rate * first / (sqrt(second) + epsilon)
-// as in adam.wgsl. The old weights are gone afterwards: dense_input_grad comes before.
+// and at once the step of shared/adam_update.wgsl for every parameter. The old weights are gone afterwards: dense_input_grad comes
+// before.
 #import control
 #import dense_weight
+#import adam_update
 
 struct Params {
     blocks: u32,
@@ -26,17 +23,10 @@ struct Params {
 @group(0) @binding(2) var<storage, read> y_grad: array<vec4f>; // [blocks][units][16 / 4]
 @group(0) @binding(3) var<storage, read> schedule: array<f32>; // [steps][rate, rate with bias correction]
 @group(0) @binding(4) var<storage, read> control: array<u32>;
-@group(0) @binding(5) var<storage, read_write> parameters: array<f32>;
-@group(0) @binding(6) var<storage, read_write> first_moment: array<f32>;
-@group(0) @binding(7) var<storage, read_write> second_moment: array<f32>;
+@group(0) @binding(5) var<storage, read_write> parameters: array<Weights>;
+@group(0) @binding(6) var<storage, read_write> first_moment: array<Weights>;
+@group(0) @binding(7) var<storage, read_write> second_moment: array<Weights>;
 
-fn keep(word: u32, gradient: f32) {
-    let rate = schedule[control[STEP] * 2u];
-    let corrected_rate = schedule[control[STEP] * 2u + 1u];
-    let first = fma(gradient - first_moment[word], p.one_minus_beta_1, first_moment[word]);
-    let second = fma(gradient * gradient - second_moment[word], p.one_minus_beta_2, second_moment[word]);
-    first_moment[word] = first;
-    second_moment[word] = second;
-    let decayed = parameters[word] - rate * p.weight_decay * parameters[word];
-    parameters[word] = decayed - corrected_rate * first / (sqrt(second) + p.epsilon);
+fn keep(at: u32, gradient: Weights) {
+    update(at, gradient);
 }

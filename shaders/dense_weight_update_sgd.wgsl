@@ -1,12 +1,11 @@
 // y = x weight + bias, so
 // gradient of weight[k][u] = sum over n of x[n][k] y_grad[n][u]
 // gradient of bias[u] = sum over n of y_grad[n][u]
-// and at once, for every parameter:
-// velocity = momentum * velocity - rate * gradient
-// parameter += velocity, or with Nesterov: parameter += momentum * velocity - rate * gradient
-// as in sgd.wgsl. The old weights are gone afterwards: dense_input_grad comes before.
+// and at once the step of shared/sgd_update.wgsl for every parameter. The old weights are gone afterwards: dense_input_grad comes
+// before.
 #import control
 #import dense_weight
+#import sgd_update
 
 struct Params {
     blocks: u32,
@@ -22,16 +21,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read> y_grad: array<vec4f>; // [blocks][units][16 / 4]
 @group(0) @binding(3) var<storage, read> schedule: array<f32>; // [steps][rate, rate with bias correction]
 @group(0) @binding(4) var<storage, read> control: array<u32>;
-@group(0) @binding(5) var<storage, read_write> parameters: array<f32>;
-@group(0) @binding(6) var<storage, read_write> velocity: array<f32>;
+@group(0) @binding(5) var<storage, read_write> parameters: array<Weights>;
+@group(0) @binding(6) var<storage, read_write> velocity: array<Weights>;
 
-fn keep(word: u32, gradient: f32) {
-    let change = schedule[control[STEP] * 2u] * gradient;
-    if p.momentum == 0.0 {
-        parameters[word] -= change;
-        return;
-    }
-    let v = p.momentum * velocity[word] - change;
-    velocity[word] = v;
-    parameters[word] += select(v, p.momentum * v - change, p.nesterov == 1u);
+fn keep(at: u32, gradient: Weights) {
+    update(at, gradient);
 }

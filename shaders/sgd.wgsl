@@ -1,7 +1,7 @@
-// velocity = momentum * velocity - rate * gradient
-// parameter += velocity, or with Nesterov: parameter += momentum * velocity - rate * gradient
-// (Keras's SGD), rate = schedule[step].
+// One step of stochastic gradient descent.
 #import control
+#import weights
+#import sgd_update
 
 struct Params {
     len: u32,
@@ -9,11 +9,11 @@ struct Params {
     nesterov: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> gradients: array<f32>;
+@group(0) @binding(1) var<storage, read> gradients: array<Weights>;
 @group(0) @binding(2) var<storage, read> schedule: array<f32>; // [steps][rate, rate with bias correction]
 @group(0) @binding(3) var<storage, read> control: array<u32>;
-@group(0) @binding(4) var<storage, read_write> parameters: array<f32>;
-@group(0) @binding(5) var<storage, read_write> velocity: array<f32>;
+@group(0) @binding(4) var<storage, read_write> parameters: array<Weights>;
+@group(0) @binding(5) var<storage, read_write> velocity: array<Weights>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -21,12 +21,5 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     if i >= p.len {
         return;
     }
-    let change = schedule[control[STEP] * 2u] * gradients[i];
-    if p.momentum == 0.0 {
-        parameters[i] -= change;
-        return;
-    }
-    let v = p.momentum * velocity[i] - change;
-    velocity[i] = v;
-    parameters[i] += select(v, p.momentum * v - change, p.nesterov == 1u);
+    update(i, gradients[i]);
 }

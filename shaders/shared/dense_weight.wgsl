@@ -1,9 +1,10 @@
-// The gradients of a dense product with respect to its weights and biases, each handed to `keep` with its word:
+// The gradients of a dense product with respect to its weights and biases, each handed to `keep` with its place:
 // weight[k][u]: sum over n of x[n][k] y_grad[n][u]
 // bias[u]: sum over n of y_grad[n][u]
-// Who imports this declares `keep`, the parameters `p` and the buffers `x` and `y_grad`.
-#if WORD_BY_WORD 1
-#import dense_weight_words
+// Who imports this declares `keep`, the parameters `p` and the buffers `x` and `y_grad`; places are counted in Weights.
+#import weights
+#if BY_WORKGROUP 1
+#import dense_weight_by_workgroup
 #else
 // Each invocation makes 4 x 4 gradients, adding over blocks in order; four images to a vec4.
 fn total(v: vec4f) -> f32 {

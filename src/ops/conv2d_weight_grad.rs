@@ -9,6 +9,7 @@ use super::convolution::{Algorithm, Correlation, Shape};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::tiling::{share, tile};
+use super::unroll::UNROLL;
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
 use std::ops::Range;
 
@@ -79,17 +80,21 @@ impl Formula for Conv2dWeightGrad {
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         let c = p.correlation();
-        let (images, image_lanes, tiles, most_sums) = match class {
-            // Sums of all lanes lie in workgroup memory in the end: 16 KiB.
-            DeviceClass::Gpu => (1, LANES, 4, 64),
-            DeviceClass::Software => (4, 1, 8, 16),
+        // Sums of all lanes lie in workgroup memory in the end on a GPU: 16 KiB.
+        let (images, image_lanes, tiles, most_filters, most_pixels) = match class {
+            DeviceClass::Gpu => (1, LANES, 4, 4, 7),
+            DeviceClass::Software => (4, 1, 8, 8, 2),
         };
+        let most_sums = 64;
         let rows = (most_sums / c.kernel).saturating_sub(1).clamp(1, c.kernel);
-        let filters = tile(c.outputs, (most_sums / (rows * c.kernel + 1)).clamp(1, 4));
-        let tiles = if filters * (rows * c.kernel + 1) > most_sums { 1 } else { tiles };
+        let sums_of_a_filter = rows * c.kernel + 1;
+        let tiles = if sums_of_a_filter > most_sums { 1 } else { tiles };
         let shared_channels =
             [4, 2, 1].into_iter().find(|n| c.inputs.is_multiple_of(*n) && n <= &tiles).unwrap_or(1);
-        let pixels = share(c.out_width, 7);
+        // Few filters to a tile rather than tiles without filters.
+        let most_filters = most_filters.min(c.outputs.div_ceil(tiles / shared_channels));
+        let filters = tile(c.outputs, (most_sums / sums_of_a_filter).clamp(1, most_filters));
+        let pixels = share(c.out_width, most_pixels);
         // Columns of a tile's input that can lie outside the image, before and after it.
         let past = c.out_width.next_multiple_of(pixels) + c.kernel - 1;
         let columns = pixels + c.kernel - 1;
@@ -106,10 +111,15 @@ impl Formula for Conv2dWeightGrad {
             ("LEFT", c.pad.min(columns)),
             ("RIGHT", past.saturating_sub(c.pad + c.width).min(columns)),
         ];
+        let unroll = (class == DeviceClass::Software).then_some((UNROLL, 1));
         let filter_tiles = c.outputs.div_ceil(filters).div_ceil(tiles / shared_channels);
         let channel_tiles = c.inputs / shared_channels * c.kernel.div_ceil(rows);
         Kernel {
-            constants: constants.map(|(name, value)| (name, value as u32)).to_vec(),
+            constants: constants
+                .map(|(name, value)| (name, value as u32))
+                .into_iter()
+                .chain(unroll)
+                .collect(),
             grid: [filter_tiles as u32, channel_tiles as u32, p.slices()],
         }
     }

@@ -13,6 +13,7 @@ mod shapes;
 pub(super) mod winograd;
 
 use super::tiling::tile;
+use super::unroll::UNROLL;
 use super::{DeviceClass, Kernel, LANES};
 
 use std::ops::Range;
@@ -95,10 +96,14 @@ impl Correlation {
         let most = match class {
             // As many sums as leave eight waves to a SIMD of RDNA2.
             DeviceClass::Gpu => (56 / pixels).min(10),
-            // More, and the compiler of lavapipe spills and takes long; its speed halves.
-            DeviceClass::Software => (100 / (pixels * self.kernel)).clamp(1, 4),
+            DeviceClass::Software => self.most_outputs(pixels),
         };
         self.tiled(blocks, activation, class, pixels, tile(self.outputs, most))
+    }
+
+    /// Output channels of a tile for software rasterisers: more take their compilers long.
+    fn most_outputs(&self, pixels: usize) -> usize {
+        (200 / (pixels * self.kernel)).clamp(1, 8)
     }
 
     /// The same for `shaders/conv2d_input_grad.wgsl`, which takes several input channels at once.
@@ -108,7 +113,7 @@ impl Correlation {
             DeviceClass::Gpu if self.inputs.is_multiple_of(4) => (4, 6),
             DeviceClass::Gpu if self.inputs.is_multiple_of(2) => (2, 8),
             DeviceClass::Gpu => (1, 8),
-            DeviceClass::Software => (1, (100 / (pixels * self.kernel)).clamp(1, 4)),
+            DeviceClass::Software => (1, self.most_outputs(pixels)),
         };
         let mut kernel = self.tiled(blocks, activation, class, pixels, tile(self.outputs, most));
         kernel.constants.extend([("DEPTH", depth), ("FILTERS", self.inputs as u32)]);
@@ -140,9 +145,10 @@ impl Correlation {
             ("RIGHT", right.min(pixels + self.kernel - 1) as u32),
             ("ACTIVATION", activation),
         ];
+        let unroll = (class == DeviceClass::Software).then_some((UNROLL, 1));
         let tiles = self.out_height * self.out_width.div_ceil(pixels);
         Kernel {
-            constants: constants.to_vec(),
+            constants: constants.into_iter().chain(unroll).collect(),
             grid: [
                 (blocks * LANES as u32).div_ceil(lanes * images),
                 tiles as u32,

@@ -5,11 +5,13 @@ use super::activation_simd;
 use super::case::{Case, Fill};
 use super::control;
 use super::dense_cpu::{self, Finish, Product};
+use super::dense_weight_grad;
 use super::dropout::Epilogue as Dropout;
 use super::real::Real;
 use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
 use super::tiling;
+use super::unroll::UNROLL;
 use super::{
     Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write,
 };
@@ -52,10 +54,17 @@ impl Formula for Dense {
     const BINDINGS: &'static [Binding] = &[read("x"), read("parameters"), read_words("control"), write("y")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
+        let epilogue = [("ACTIVATION", p.activation), p.dropout().constant()];
+        if class == DeviceClass::Software && tiling::in_fours([p.units, p.weight, p.bias]) {
+            let (lanes, weights) = (8, 4);
+            let sizes = [("LANES", lanes), ("WEIGHTS", weights), ("BY_WORKGROUP", 1), (UNROLL, 1)];
+            let constants = sizes.into_iter().chain(epilogue).collect();
+            return Kernel { constants, grid: [p.units.div_ceil(lanes * weights), p.blocks, 1] };
+        }
         let (lanes, depth, units) = tiling::product(p.inputs, p.units, class);
-        let sizes = [("LANES", lanes), ("DEPTH", depth), ("UNITS", units), ("ACTIVATION", p.activation)];
+        let sizes = [("LANES", lanes), ("DEPTH", depth), ("UNITS", units), ("WEIGHTS", 1)];
         Kernel {
-            constants: sizes.into_iter().chain([p.dropout().constant()]).collect(),
+            constants: sizes.into_iter().chain(epilogue).collect(),
             grid: [(p.blocks * LANES as u32 / 4).div_ceil(lanes), p.units.div_ceil(units), 1],
         }
     }
@@ -114,7 +123,7 @@ impl Formula for Dense {
     fn cases() -> Vec<Case<Params>> {
         let case =
             |name: &str, blocks: usize, inputs: usize, units: usize, activation: Activation, rate: f32| {
-                let (weight, bias) = (3, 3 + inputs * units + 2);
+                let (weight, bias) = dense_weight_grad::case_places(inputs, units);
                 let p = Params {
                     blocks: blocks as u32,
                     inputs: inputs as u32,
@@ -151,6 +160,7 @@ impl Formula for Dense {
             case("shared by images, odd", 9, 33, 10, Activation::Selu, 0.0),
             case("uneven shares", 7, 100, 100, Activation::Selu, 0.0),
             case("pieces", 3, 131, 13, Activation::Relu, 0.25),
+            case("four weights at a time", 3, 29, 40, Activation::Selu, 0.25),
         ];
         cases.extend(
             [(1, 9), (2, 16), (3, 37), (8, 26)]

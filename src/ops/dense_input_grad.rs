@@ -10,6 +10,7 @@ use super::real::Real;
 use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
 use super::tiling;
+use super::unroll::UNROLL;
 use super::{
     Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write,
 };
@@ -50,15 +51,23 @@ impl Formula for DenseInputGrad {
         &[read("y_grad"), read("parameters"), read("x"), read_words("control"), write("x_grad")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
-        let (lanes, depth, inputs) = tiling::product(p.units, p.inputs, class);
-        let sizes = [("LANES", lanes), ("DEPTH", depth), ("INPUTS", inputs), ("UNITS", p.units)];
-        Kernel {
-            constants: sizes
-                .into_iter()
-                .chain([("ACTIVATION", p.activation), p.dropout().constant()])
-                .collect(),
-            grid: [(p.blocks * LANES as u32 / 4).div_ceil(lanes), p.inputs.div_ceil(inputs), 1],
+        let epilogue = [("ACTIVATION", p.activation), p.dropout().constant()];
+        let kernel = |sizes: &[(&'static str, u32)], grid| Kernel {
+            constants: sizes.iter().copied().chain([("UNITS", p.units)]).chain(epilogue).collect(),
+            grid,
+        };
+        if class == DeviceClass::Software && tiling::in_fours([p.units, p.weight]) {
+            let (lanes, inputs) = (8, 8);
+            return kernel(
+                &[("LANES", lanes), ("INPUTS", inputs), ("WEIGHTS", 4), ("BY_WORKGROUP", 1), (UNROLL, 1)],
+                [p.inputs.div_ceil(lanes * inputs), p.blocks, 1],
+            );
         }
+        let (lanes, depth, inputs) = tiling::product(p.units, p.inputs, class);
+        kernel(
+            &[("LANES", lanes), ("DEPTH", depth), ("INPUTS", inputs), ("WEIGHTS", 1)],
+            [(p.blocks * LANES as u32 / 4).div_ceil(lanes), p.inputs.div_ceil(inputs), 1],
+        )
     }
 
     fn cost(p: &Params) -> Cost {

@@ -5,6 +5,8 @@ use super::dense_cpu::{self, Keep};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
+use super::tiling;
+use super::unroll::UNROLL;
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
 use std::ops::Range;
 
@@ -33,15 +35,25 @@ impl Formula for DenseWeightGrad {
     const BINDINGS: &'static [Binding] = &[read("x"), read("y_grad"), write("gradients")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
-        let (lanes, wide, tall) = (8, 2, 16);
         match class {
             DeviceClass::Gpu => {
-                Kernel { constants: vec![], grid: [p.units.div_ceil(32), p.inputs.div_ceil(32), 1] }
+                let grid = [p.units.div_ceil(32), p.inputs.div_ceil(32), 1];
+                Kernel { constants: vec![("WEIGHTS", 1)], grid }
             }
-            DeviceClass::Software => Kernel {
-                constants: vec![("WORD_BY_WORD", 1), ("LANES", lanes), ("WIDE", wide), ("TALL", tall)],
-                grid: [p.units.div_ceil(lanes * wide), p.inputs.div_ceil(tall), 1],
-            },
+            DeviceClass::Software => {
+                let in_fours = tiling::in_fours([p.units, p.weight, p.bias]);
+                let (lanes, weights, tall) = (8, if in_fours { 4 } else { 1 }, 16);
+                Kernel {
+                    constants: vec![
+                        ("LANES", lanes),
+                        ("WEIGHTS", weights),
+                        ("TALL", tall),
+                        ("BY_WORKGROUP", 1),
+                        (UNROLL, 1),
+                    ],
+                    grid: [p.units.div_ceil(lanes * weights), p.inputs.div_ceil(tall), 1],
+                }
+            }
         }
     }
 
@@ -79,7 +91,7 @@ impl Formula for DenseWeightGrad {
 
     fn cases() -> Vec<Case<Params>> {
         let case = |blocks: usize, inputs: usize, units: usize| {
-            let (weight, bias) = (5, 5 + inputs * units + 1);
+            let (weight, bias) = case_places(inputs, units);
             let p = Params {
                 blocks: blocks as u32,
                 inputs: inputs as u32,
@@ -117,7 +129,14 @@ pub(super) const HOSTILE_SIZES: &[(usize, usize, usize)] = &[
     (2, 12, 17),
     (1, 13, 32),
     (4, 23, 97),
+    (2, 9, 36),
 ];
+
+/// Where the weights and the biases of the test cases lie: on multiples of four words if the units are multiples of eight.
+pub(super) fn case_places(inputs: usize, units: usize) -> (usize, usize) {
+    let (before, between) = if units.is_multiple_of(8) { (8, 4) } else { (5, 1) };
+    (before, before + inputs * units + between)
+}
 
 /// The formula: hands the gradient of every weight and bias with its word to `keep`.
 pub(super) fn gradient<T: Real>(p: &Params, x: &[T], y_grad: &[T], mut keep: impl FnMut(usize, T)) {

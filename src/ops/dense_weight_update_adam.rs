@@ -110,7 +110,7 @@ impl Formula for DenseWeightUpdateAdam {
 
     fn cases() -> Vec<Case<Params>> {
         let case = |blocks: usize, inputs: usize, units: usize, weight_decay| {
-            let (weight, bias) = (5, 5 + inputs * units + 1);
+            let (weight, bias) = dense_weight_grad::case_places(inputs, units);
             let p = Params {
                 blocks: blocks as u32,
                 inputs: inputs as u32,

@@ -30,6 +30,7 @@ pub mod share;
 pub mod simd;
 mod tiling;
 pub mod tracked;
+mod unroll;
 
 use bytemuck::Pod;
 use case::Case;

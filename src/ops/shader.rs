@@ -1,31 +1,39 @@
 //! The text of a kernel as it is compiled: constants first, imports expanded.
+//!
+//! No kernel relies on the zero of a variable that is declared in a loop without a value: in browsers on SwiftShader it is set
+//! in the first turn only.
 
+use super::unroll::unroll;
 use super::{Access, Element, Kernel, Op};
 
 /// What shaders may `#import`: the files of `shaders/shared`.
 const SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
+    ("adam_update", include_str!("../../shaders/shared/adam_update.wgsl")),
     ("channel_walk", include_str!("../../shaders/shared/channel_walk.wgsl")),
     ("control", include_str!("../../shaders/shared/control.wgsl")),
     ("dense_weight", include_str!("../../shaders/shared/dense_weight.wgsl")),
-    ("dense_weight_words", include_str!("../../shaders/shared/dense_weight_words.wgsl")),
+    ("dense_weight_by_workgroup", include_str!("../../shaders/shared/dense_weight_by_workgroup.wgsl")),
     ("dropout_mask", include_str!("../../shaders/shared/dropout_mask.wgsl")),
     ("images", include_str!("../../shaders/shared/images.wgsl")),
     ("images_activation", include_str!("../../shaders/shared/images_activation.wgsl")),
+    ("sgd_update", include_str!("../../shaders/shared/sgd_update.wgsl")),
     ("threefry", include_str!("../../shaders/shared/threefry.wgsl")),
+    ("weights", include_str!("../../shaders/shared/weights.wgsl")),
     ("workgroup_sum", include_str!("../../shaders/shared/workgroup_sum.wgsl")),
 ];
 
 /// The WGSL of `op` with the constants of `kernel`; its entry point is `main`.
 ///
-/// What stands between `#if NAME VALUE` and `#else` or `#endif` is left out unless the constant has that value.
+/// What stands between `#if NAME VALUE` and `#else` or `#endif` is left out unless the constant has that value. Loops
+/// behind `#unroll` are written out where the kernel asks for it.
 pub fn expand(op: &dyn Op, kernel: &Kernel) -> String {
     let mut text = String::new();
     for (name, value) in &kernel.constants {
         text.push_str(&format!("const {name}: u32 = {value}u;\n"));
     }
     append(op.shader(), kernel, &mut text);
-    text
+    unroll(&text)
 }
 
 /// The same as a kernel that runs a part of its grid: binding 0 of group 1 says which, so that one pipeline does for all.

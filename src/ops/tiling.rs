@@ -28,6 +28,11 @@ pub(super) fn product(depth: u32, results: u32, class: DeviceClass) -> (u32, u32
     (lanes, step, tile(results as usize, most) as u32)
 }
 
+/// Whether sizes and places in memory are whole fours, so that four weights are one load.
+pub(super) fn in_fours<const COUNT: usize>(words: [u32; COUNT]) -> bool {
+    words.iter().all(|words| words.is_multiple_of(4))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
