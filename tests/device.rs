@@ -49,6 +49,17 @@ fn same_run(left: &Path, right: &Path) {
 }
 
 #[test]
+fn subgroups_are_refused_where_there_are_none() {
+    let train = ["train", "--subgroups", "--epochs", "1", "--backend", "cpu"];
+    expect("", &train, 3, &["the CPU backend has no subgroups", "leave --subgroups out"]);
+    let Some(adapter) = any_adapter() else { return };
+    if !adapter.features().contains(&"subgroup") {
+        let verify = ["verify", "--subgroups", "--backend", &adapter.info().backend];
+        expect("", &verify, 3, &["offers no subgroups", "leave --subgroups out"]);
+    }
+}
+
+#[test]
 fn a_planted_fault_in_any_op_is_found_and_named() {
     let Some(backend) = backend() else { return };
     for op in ops::ALL {

@@ -5,7 +5,9 @@ mod common;
 use common::any_adapter;
 use gpu_mnist::backend::Backend;
 use gpu_mnist::backend::cpu::Cpu;
+use gpu_mnist::backend::gpu::adapter::Adapter;
 use gpu_mnist::backend::gpu::{Checks, Gpu};
+use gpu_mnist::ops::DeviceClass;
 use gpu_mnist::verify::ops;
 
 fn check_all(backend: &mut dyn Backend, cases: &[ops::PlacedCase]) {
@@ -28,12 +30,30 @@ fn the_cpu_agrees_with_the_reference_on_any_number_of_threads() {
     }
 }
 
-#[test]
-fn the_gpu_agrees_with_the_reference_checked_and_unchecked() {
-    let Some(adapter) = any_adapter() else { return };
-    println!("{:?}", adapter.info());
+/// Checked and unchecked.
+fn check_adapter(adapter: &Adapter) {
+    println!("{:?}, {:?}", adapter.info(), adapter.class());
     for checks in [Checks::Off, Checks::On] {
         let (plan, cases) = ops::plan(None);
-        check_all(&mut Gpu::new(&plan, &adapter, checks).unwrap(), &cases);
+        check_all(&mut Gpu::new(&plan, adapter, checks).unwrap(), &cases);
+    }
+}
+
+#[test]
+fn the_kernels_of_either_class_agree_with_the_reference() {
+    for class in [DeviceClass::Gpu, DeviceClass::Software] {
+        any_adapter().map(|adapter| adapter.with_class(class)).inspect(check_adapter);
+    }
+}
+
+#[test]
+fn sums_by_subgroups_agree_with_the_reference() {
+    for class in [DeviceClass::Gpu, DeviceClass::Software] {
+        let Some(adapter) = any_adapter() else { return };
+        if adapter.features().contains(&"subgroup") {
+            check_adapter(&adapter.with_class(class).with_subgroups().unwrap());
+        } else {
+            println!("{} offers no subgroups", adapter.info().name);
+        }
     }
 }

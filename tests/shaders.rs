@@ -355,23 +355,28 @@ fn to_glsl(module: &Module, info: &ModuleInfo, version: glsl::Version) -> String
     text
 }
 
-/// Kernels that run a part of their grid, and those with a planted fault, compile like the whole and sound ones.
+/// Kernels that run a part of their grid, those with a planted fault, and those that sum by subgroups compile like the whole
+/// and sound ones.
 #[test]
-fn kernels_in_parts_and_with_planted_faults_are_valid() {
+fn kernels_in_parts_with_planted_faults_and_by_subgroups_are_valid() {
+    let mut by_subgroups = 0;
     for Compiled { op, constants, .. } in COMPILED.iter() {
         let kernel = Kernel { constants: constants.clone(), grid: [1; 3] };
-        let (whole, part) = (shader::expand(*op, &kernel), shader::expand_part(*op, &kernel));
+        let (whole, part) = (shader::expand(*op, &kernel), shader::part(shader::expand(*op, &kernel)));
         let wrong = [&whole, &part].map(|text| shader::plant_fault(*op, text));
         let [Some(wrong), Some(wrong_part)] = wrong else {
             panic!("no fault can be planted in {}", op.name())
         };
         assert!(wrong != whole && wrong_part != part, "{}", op.name());
-        for text in [part, wrong, wrong_part] {
+        let by_subgroup = shader::expand_by_subgroup(*op, &kernel);
+        by_subgroups += usize::from(by_subgroup.is_some());
+        for text in [part, wrong, wrong_part].into_iter().chain(by_subgroup) {
             let module = naga::front::wgsl::parse_str(&text)
                 .unwrap_or_else(|error| panic!("{}: {}", op.name(), error.emit_to_string(&text)));
-            Validator::new(ValidationFlags::all(), Capabilities::empty())
+            Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP)
                 .validate(&module)
                 .unwrap_or_else(|error| panic!("{}: {}", op.name(), error.emit_to_string(&text)));
         }
     }
+    assert!(by_subgroups > 0);
 }

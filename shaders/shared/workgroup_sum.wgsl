@@ -1,4 +1,7 @@
-// Sums over the WIDTH invocations of a workgroup, in a fixed order.
+// Sums over the WIDTH invocations of a workgroup, in a fixed order, or by its subgroups.
+#if BY_SUBGROUP 1
+#import workgroup_sum_by_subgroup
+#else
 var<workgroup> partial: array<vec2f, 2u * WIDTH>;
 
 // The sums of two values over the workgroup, the same bits in every invocation. Each of the two rounds that a kernel may
@@ -24,3 +27,4 @@ fn workgroup_sum(local: u32, round: u32, value: vec2f) -> vec2f {
     workgroupBarrier();
     return partial[first];
 }
+#endif

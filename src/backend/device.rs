@@ -4,10 +4,11 @@ use super::cpu::{Cpu, default_threads};
 use super::gpu::adapter::{self, Adapter, Api, Selection};
 use super::gpu::{Checks, Gpu};
 use super::{Backend, DeviceInfo};
-use crate::ops::simd;
+use crate::error::Error;
+use crate::ops::{DeviceClass, simd};
 use crate::plan::Plan;
 use crate::plan::network::Target;
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 /// A device, opened or not.
 pub enum Device {
@@ -54,6 +55,32 @@ impl Device {
                 Ok(Self::gpu(adapter::choose(&Selection { api: Api::Any, adapter })?, "as asked for"))
             }
             Wanted::Gpu(api) => Ok(Self::gpu(adapter::choose(&Selection { api, adapter })?, "as asked for")),
+        }
+    }
+
+    /// The same, with sums over a workgroup by its subgroups.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::NoDevice`] where there are none.
+    pub fn with_subgroups(self) -> Result<Self> {
+        match self {
+            Self::Cpu { .. } => bail!(Error::NoDevice(
+                "the CPU backend has no subgroups; leave --subgroups out, or choose a GPU with --backend gpu"
+                    .into()
+            )),
+            Self::Gpu { adapter, checks } => {
+                Ok(Self::Gpu { adapter: Box::new(adapter.with_subgroups()?), checks })
+            }
+        }
+    }
+
+    /// The same with the kernels of this class. Nothing changes on the CPU.
+    pub fn with_class(self, class: DeviceClass) -> Self {
+        match self {
+            Self::Cpu { .. } => self,
+            Self::Gpu { adapter, checks } => {
+                Self::Gpu { adapter: Box::new(adapter.with_class(class)), checks }
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::backend::device::{Device, Wanted};
 use crate::backend::gpu::Api;
 use crate::data::DataSet;
+use crate::ops::DeviceClass;
 use crate::recipe::{Overrides, Recipe};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -55,12 +56,21 @@ pub(super) struct DeviceArgs {
     /// Threads of the CPU backend [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// Run the kernels of this device class instead of the device's own, on a GPU
+    #[arg(long, value_enum)]
+    class: Option<DeviceClass>,
+    /// On GPUs that offer them, sum over workgroups by subgroups, in an order that is the device's choice
+    #[arg(long)]
+    subgroups: bool,
 }
 
 impl DeviceArgs {
     /// The device, and a line that says why it is this one.
     pub(super) fn find(&self) -> Result<(Device, String)> {
-        Device::find(self.backend.wanted(), self.adapter.clone(), self.threads.map(usize::from))
+        let threads = self.threads.map(usize::from);
+        let (device, why) = Device::find(self.backend.wanted(), self.adapter.clone(), threads)?;
+        let device = if let Some(class) = self.class { device.with_class(class) } else { device };
+        Ok((if self.subgroups { device.with_subgroups()? } else { device }, why))
     }
 }
 

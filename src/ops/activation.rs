@@ -65,7 +65,7 @@ impl Activation {
             Self::Tanh => x.tanh(),
             Self::Relu => {
                 if x < T::ZERO {
-                    T::ZERO
+                    x.max(T::ZERO)
                 } else {
                     x
                 }

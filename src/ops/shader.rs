@@ -21,6 +21,7 @@ const SHARED: &[(&str, &str)] = &[
     ("threefry", include_str!("../../shaders/shared/threefry.wgsl")),
     ("weights", include_str!("../../shaders/shared/weights.wgsl")),
     ("workgroup_sum", include_str!("../../shaders/shared/workgroup_sum.wgsl")),
+    ("workgroup_sum_by_subgroup", include_str!("../../shaders/shared/workgroup_sum_by_subgroup.wgsl")),
 ];
 
 /// The WGSL of `op` with the constants of `kernel`; its entry point is `main`.
@@ -36,11 +37,25 @@ pub fn expand(op: &dyn Op, kernel: &Kernel) -> String {
     unroll(&text)
 }
 
+/// The same with sums over a workgroup by its subgroups; `None` for a kernel without such sums.
+pub fn expand_by_subgroup(op: &dyn Op, kernel: &Kernel) -> Option<String> {
+    if !op.shader().contains("#import workgroup_sum\n") {
+        return None;
+    }
+    let constants = kernel.constants.iter().copied().chain([("BY_SUBGROUP", 1)]).collect();
+    let text = expand(op, &Kernel { constants, grid: kernel.grid });
+    let (before, rest) = text.split_once("fn main(")?;
+    let (signature, body) = rest.split_once('{')?;
+    let place = "\n    @builtin(subgroup_invocation_id) subgroup_lane: u32,\n    @builtin(subgroup_id) subgroup_number: u32,\n    \
+                 @builtin(num_subgroups) subgroups: u32,\n    ";
+    let set = "\n    subgroup = Subgroup(subgroup_lane, subgroup_number, subgroups);";
+    Some(format!("{before}fn main({place}{}{{{set}{body}", signature.trim_start()))
+}
+
 /// The same as a kernel that runs a part of its grid: binding 0 of group 1 says which, so that one pipeline does for all.
 ///
 /// The built-in values of `main` are renamed, and what they would be in the whole grid takes their names.
-pub fn expand_part(op: &dyn Op, kernel: &Kernel) -> String {
-    let text = expand(op, kernel);
+pub fn part(text: String) -> String {
     let Some((before, rest)) = text.split_once("fn main(") else { return text };
     let Some((signature, body)) = rest.split_once('{') else { return text };
     let size = before.rsplit_once("@workgroup_size(").map_or("1", |(_, size)| size);

@@ -124,9 +124,10 @@ impl Real for Tracked {
     fn mul_add(self, a: Self, b: Self) -> Self {
         self * a + b
     }
+    /// A device may find the smaller one larger by its error, as ReLU just below zero does.
     fn max(self, other: Self) -> Self {
-        let value = self.value.max(other.value);
-        Self { value, error: self.error.max(other.error) }
+        let (large, small) = if self.value < other.value { (other, self) } else { (self, other) };
+        Self { value: large.value, error: large.error.max(small.value + small.error - large.value) }
     }
     fn abs(self) -> Self {
         Self { value: self.value.abs(), error: self.error }
@@ -160,6 +161,15 @@ mod tests {
         let error = (f64::from(single) - exact.value).abs();
         assert!(error > 0.0 && error <= exact.error, "{error} {}", exact.error);
         assert!(exact.error < 1e-3);
+    }
+
+    #[test]
+    fn the_bound_of_a_maximum_covers_the_other_one_within_its_error() {
+        let zero = Tracked { value: 0.0, error: 0.0 };
+        let error_of_relu = |value| Tracked { value, error: 1e-7 }.max(zero).error;
+        assert_eq!(error_of_relu(0.5), 1e-7);
+        assert!((error_of_relu(-0.25e-7) - 0.75e-7).abs() < 1e-20);
+        assert_eq!(error_of_relu(-0.5), 0.0);
     }
 
     #[test]

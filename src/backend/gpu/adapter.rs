@@ -79,6 +79,8 @@ pub struct Adapter {
     info: DeviceInfo,
     device_type: wgpu::DeviceType,
     faults: Faults,
+    class: DeviceClass,
+    subgroups: bool,
 }
 
 /// Share of the memory that the driver says is free, in percent, that may be allocated: the last of it is the desktop's, and
@@ -151,7 +153,28 @@ impl Adapter {
             software: device_type == wgpu::DeviceType::Cpu,
             threads: 0,
         };
-        Self { adapter, info, device_type, faults }
+        let class = if info.software { DeviceClass::Software } else { DeviceClass::Gpu };
+        Self { adapter, info, device_type, faults, class, subgroups: false }
+    }
+
+    /// The same, with sums over a workgroup by its subgroups.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] when it offers none.
+    pub fn with_subgroups(self) -> Result<Self> {
+        if !self.adapter.features().contains(wgpu::Features::SUBGROUP) {
+            bail!(Error::NoDevice(format!(
+                "{} through {} offers no subgroups; leave --subgroups out, or use another --adapter or --backend (see \
+                 `gpu-mnist devices`)",
+                self.info.name, self.info.backend
+            )));
+        }
+        Ok(Self { subgroups: true, ..self }.said("sums by subgroups"))
+    }
+
+    /// Whether sums over a workgroup are made by its subgroups.
+    pub(super) fn uses_subgroups(&self) -> bool {
+        self.subgroups
     }
 
     /// What it is.
@@ -188,9 +211,24 @@ impl Adapter {
         known.into_iter().filter(|(feature, _)| offered.contains(*feature)).map(|(_, name)| name).collect()
     }
 
-    /// Which kernels suit it.
+    /// Whose kernels it runs: at first those that suit it.
     pub fn class(&self) -> DeviceClass {
-        if self.info.software { DeviceClass::Software } else { DeviceClass::Gpu }
+        self.class
+    }
+
+    /// The same with the kernels of this class, whether they suit it or not: so a software rasteriser can verify those for GPUs.
+    pub fn with_class(self, class: DeviceClass) -> Self {
+        let said = match class {
+            DeviceClass::Gpu => "kernels for GPUs",
+            DeviceClass::Software => "kernels for software rasterisers",
+        };
+        Self { class, ..self }.said(said)
+    }
+
+    /// The same, with this behind its driver's name.
+    fn said(mut self, what: &str) -> Self {
+        self.info.driver = format!("{}, {what}", self.info.driver);
+        self
     }
 
     fn rank(&self) -> usize {
@@ -275,10 +313,11 @@ impl Adapter {
             max_color_attachments: offered.max_color_attachments.min(8),
             ..wgpu::Limits::default().or_worse_values_from(&offered)
         };
+        let optional = if self.subgroups { wgpu::Features::SUBGROUP } else { wgpu::Features::empty() };
         let request = self.adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("gpu-mnist"),
             // For `bench`; costs nothing where no pass is timed.
-            required_features: self.adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+            required_features: optional | self.adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
             required_limits,
             ..Default::default()
         });

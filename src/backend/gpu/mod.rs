@@ -59,7 +59,12 @@ impl Gpu {
         memory::check_sizes(plan, &slots, adapter.largest_binding())?;
         let (device, queue) = adapter.open()?;
         let health = Health::watch(&device, faults.patience);
-        let how = Compilation { class: adapter.class(), checks, wrong_op: faults.op.as_deref() };
+        let how = Compilation {
+            class: adapter.class(),
+            checks,
+            subgroups: adapter.uses_subgroups(),
+            wrong_op: faults.op.as_deref(),
+        };
         let longest = faults.dispatch.unwrap_or(pace::LONGEST);
         let pipelines = health.scoped(&device, "building the kernels", || {
             Pipelines::build(&device, plan, how, |call| !parts_of(call, how.class, longest).is_empty())

@@ -36,6 +36,8 @@ struct Work {
 pub(super) struct Compilation<'a> {
     pub(super) class: DeviceClass,
     pub(super) checks: Checks,
+    /// Whether sums over a workgroup are made by its subgroups.
+    pub(super) subgroups: bool,
     /// The op whose kernels are to be wrong, in rehearsals.
     pub(super) wrong_op: Option<&'a str>,
 }
@@ -128,7 +130,11 @@ fn build_one(
 ) -> Result<wgpu::ComputePipeline> {
     // Error scopes belong to a thread, so each worker has its own.
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let mut text = if in_parts { shader::expand_part(op, kernel) } else { shader::expand(op, kernel) };
+    let by_subgroup = how.subgroups.then(|| shader::expand_by_subgroup(op, kernel)).flatten();
+    let mut text = by_subgroup.unwrap_or_else(|| shader::expand(op, kernel));
+    if in_parts {
+        text = shader::part(text);
+    }
     if params_binding(device, op, how.class) != wgpu::BufferBindingType::Uniform {
         text = shader::params_as_storage(&text);
     }
