@@ -148,7 +148,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         }
     }
 #if IMAGES 1
-    #unroll
     for (var i = 0u; i < SUMS; i++) {
         lane_sums[i * LANES + local] = sums[i];
     }

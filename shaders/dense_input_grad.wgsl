@@ -24,7 +24,7 @@ struct Params {
 
 #import dropout_mask
 
-// The gradients of four inputs from those of what their activation and dropout made of them.
+// Stores the gradients of one input of four images, from those of what activation and dropout `made` of it.
 fn keep(key: vec2u, at: u32, made: vec4f) {
     var gradient = made;
     // The derivative of a linear function needs no x.

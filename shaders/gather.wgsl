@@ -70,7 +70,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     for (var i = 0u; i < 4u; i++) {
         let n = id.x * 4u + i;
         // Any image does for lanes past the batch.
-        let row = order[control[STEP] * control[BATCH] + min(n, control[ROWS] - 1u)];
+        let row = order[select(0u, control[STEP] * control[BATCH] + n, n < control[ROWS])];
         firsts[i] = row * p.height * p.width + column;
         divisors[i] = divisor(firsts[i]);
     }

@@ -49,7 +49,9 @@ fn same_run(left: &Path, right: &Path) {
 }
 
 #[test]
-fn subgroups_are_refused_where_there_are_none() {
+fn what_kernels_are_asked_for_is_refused_where_there_are_none() {
+    let train = ["train", "--class", "gpu", "--epochs", "1", "--backend", "cpu"];
+    expect("", &train, 3, &["the CPU backend has kernels of its own", "leave --class out"]);
     let train = ["train", "--subgroups", "--epochs", "1", "--backend", "cpu"];
     expect("", &train, 3, &["the CPU backend has no subgroups", "leave --subgroups out"]);
     let Some(adapter) = any_adapter() else { return };

@@ -1,4 +1,4 @@
-// The weights of WEIGHTS neighbouring units, one or four. Parameters, and what belongs to them, are arrays of these.
+// The weights of WEIGHTS neighbouring units, four, or one where nothing else is said. Parameters, and what belongs to them, are arrays of these.
 #if WEIGHTS 4
 alias Weights = vec4f;
 #else

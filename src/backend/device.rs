@@ -61,7 +61,7 @@ impl Device {
     /// The same, with sums over a workgroup by its subgroups.
     ///
     /// # Errors
-    /// [`crate::error::Error::NoDevice`] where there are none.
+    /// [`Error::NoDevice`] where there are none.
     pub fn with_subgroups(self) -> Result<Self> {
         match self {
             Self::Cpu { .. } => bail!(Error::NoDevice(
@@ -74,12 +74,17 @@ impl Device {
         }
     }
 
-    /// The same with the kernels of this class. Nothing changes on the CPU.
-    pub fn with_class(self, class: DeviceClass) -> Self {
+    /// The same with the kernels of this class.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] on the CPU, which has one kind of kernels.
+    pub fn with_class(self, class: DeviceClass) -> Result<Self> {
         match self {
-            Self::Cpu { .. } => self,
+            Self::Cpu { .. } => bail!(Error::NoDevice(
+                "the CPU backend has kernels of its own; leave --class out, or choose a GPU with --backend gpu".into()
+            )),
             Self::Gpu { adapter, checks } => {
-                Self::Gpu { adapter: Box::new(adapter.with_class(class)), checks }
+                Ok(Self::Gpu { adapter: Box::new(adapter.with_class(class)), checks })
             }
         }
     }

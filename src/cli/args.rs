@@ -69,7 +69,7 @@ impl DeviceArgs {
     pub(super) fn find(&self) -> Result<(Device, String)> {
         let threads = self.threads.map(usize::from);
         let (device, why) = Device::find(self.backend.wanted(), self.adapter.clone(), threads)?;
-        let device = if let Some(class) = self.class { device.with_class(class) } else { device };
+        let device = if let Some(class) = self.class { device.with_class(class)? } else { device };
         Ok((if self.subgroups { device.with_subgroups()? } else { device }, why))
     }
 }

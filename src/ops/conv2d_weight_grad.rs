@@ -9,7 +9,7 @@ use super::convolution::{Algorithm, Correlation, Shape};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::tiling::{share, tile};
-use super::unroll::UNROLL;
+use super::unroll;
 use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
 use std::ops::Range;
 
@@ -111,14 +111,13 @@ impl Formula for Conv2dWeightGrad {
             ("LEFT", c.pad.min(columns)),
             ("RIGHT", past.saturating_sub(c.pad + c.width).min(columns)),
         ];
-        let unroll = (class == DeviceClass::Software).then_some((UNROLL, 1));
         let filter_tiles = c.outputs.div_ceil(filters).div_ceil(tiles / shared_channels);
         let channel_tiles = c.inputs / shared_channels * c.kernel.div_ceil(rows);
         Kernel {
             constants: constants
                 .map(|(name, value)| (name, value as u32))
                 .into_iter()
-                .chain(unroll)
+                .chain(unroll::constant(class))
                 .collect(),
             grid: [filter_tiles as u32, channel_tiles as u32, p.slices()],
         }

@@ -13,7 +13,7 @@ mod shapes;
 pub(super) mod winograd;
 
 use super::tiling::tile;
-use super::unroll::UNROLL;
+use super::unroll;
 use super::{DeviceClass, Kernel, LANES};
 
 use std::ops::Range;
@@ -145,10 +145,9 @@ impl Correlation {
             ("RIGHT", right.min(pixels + self.kernel - 1) as u32),
             ("ACTIVATION", activation),
         ];
-        let unroll = (class == DeviceClass::Software).then_some((UNROLL, 1));
         let tiles = self.out_height * self.out_width.div_ceil(pixels);
         Kernel {
-            constants: constants.into_iter().chain(unroll).collect(),
+            constants: constants.into_iter().chain(unroll::constant(class)).collect(),
             grid: [
                 (blocks * LANES as u32).div_ceil(lanes * images),
                 tiles as u32,

@@ -62,7 +62,7 @@ impl Formula for Dense {
             return Kernel { constants, grid: [p.units.div_ceil(lanes * weights), p.blocks, 1] };
         }
         let (lanes, depth, units) = tiling::product(p.inputs, p.units, class);
-        let sizes = [("LANES", lanes), ("DEPTH", depth), ("UNITS", units), ("WEIGHTS", 1)];
+        let sizes = [("LANES", lanes), ("DEPTH", depth), ("UNITS", units)];
         Kernel {
             constants: sizes.into_iter().chain(epilogue).collect(),
             grid: [(p.blocks * LANES as u32 / 4).div_ceil(lanes), p.units.div_ceil(units), 1],

@@ -65,7 +65,7 @@ impl Formula for DenseInputGrad {
         }
         let (lanes, depth, inputs) = tiling::product(p.units, p.inputs, class);
         kernel(
-            &[("LANES", lanes), ("DEPTH", depth), ("INPUTS", inputs), ("WEIGHTS", 1)],
+            &[("LANES", lanes), ("DEPTH", depth), ("INPUTS", inputs)],
             [(p.blocks * LANES as u32 / 4).div_ceil(lanes), p.inputs.div_ceil(inputs), 1],
         )
     }

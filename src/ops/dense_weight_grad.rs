@@ -37,8 +37,7 @@ impl Formula for DenseWeightGrad {
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         match class {
             DeviceClass::Gpu => {
-                let grid = [p.units.div_ceil(32), p.inputs.div_ceil(32), 1];
-                Kernel { constants: vec![("WEIGHTS", 1)], grid }
+                Kernel { constants: vec![], grid: [p.units.div_ceil(32), p.inputs.div_ceil(32), 1] }
             }
             DeviceClass::Software => {
                 let in_fours = tiling::in_fours([p.units, p.weight, p.bias]);

@@ -1,9 +1,15 @@
 //! Unrolls loops in the text of a kernel, for drivers that do not: there, arrays that a loop indexes stay in memory.
 
+use super::DeviceClass;
 use std::collections::HashMap;
 
 /// The constant that asks for it.
 pub(super) const UNROLL: &str = "UNROLL";
+
+/// That constant for the drivers that need it.
+pub(super) fn constant(class: DeviceClass) -> Option<(&'static str, u32)> {
+    (class == DeviceClass::Software).then_some((UNROLL, 1))
+}
 
 /// `text` with each loop behind a line `#unroll` written out, if `text` has the constant [`UNROLL`], and else without those
 /// lines.

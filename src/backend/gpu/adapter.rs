@@ -218,6 +218,9 @@ impl Adapter {
 
     /// The same with the kernels of this class, whether they suit it or not: so a software rasteriser can verify those for GPUs.
     pub fn with_class(self, class: DeviceClass) -> Self {
+        if class == self.class {
+            return self;
+        }
         let said = match class {
             DeviceClass::Gpu => "kernels for GPUs",
             DeviceClass::Software => "kernels for software rasterisers",
