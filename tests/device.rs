@@ -54,10 +54,16 @@ fn what_kernels_are_asked_for_is_refused_where_there_are_none() {
     expect("", &train, 3, &["the CPU backend has kernels of its own", "leave --class out"]);
     let train = ["train", "--subgroups", "--epochs", "1", "--backend", "cpu"];
     expect("", &train, 3, &["the CPU backend has no subgroups", "leave --subgroups out"]);
+    let train = ["train", "--f16", "--epochs", "1", "--backend", "cpu"];
+    expect("", &train, 3, &["the CPU backend has no half precision", "leave --f16 out"]);
     let Some(adapter) = any_adapter() else { return };
-    if !adapter.features().contains(&"subgroup") {
-        let verify = ["verify", "--subgroups", "--backend", &adapter.info().backend];
-        expect("", &verify, 3, &["offers no subgroups", "leave --subgroups out"]);
+    for (feature, flag, what) in
+        [("subgroup", "--subgroups", "subgroups"), ("shader-f16", "--f16", "half precision")]
+    {
+        if !adapter.features().contains(&feature) {
+            let verify = ["verify", flag, "--backend", &adapter.info().backend];
+            expect("", &verify, 3, &[&format!("offers no {what}"), &format!("leave {flag} out")]);
+        }
     }
 }
 

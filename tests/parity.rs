@@ -60,3 +60,20 @@ fn sums_by_subgroups_agree_with_the_reference() {
         }
     }
 }
+
+#[test]
+fn activations_in_half_precision_agree_with_the_reference() {
+    for class in [DeviceClass::Gpu, DeviceClass::Software] {
+        let Some(adapter) = any_adapter() else { return };
+        if adapter.features().contains(&"shader-f16") {
+            let adapter = adapter.with_class(class).with_half_activations().unwrap();
+            let of_layers = ALL.iter().filter(|op| op.bindings().iter().any(|binding| binding.activations));
+            for op in of_layers {
+                let (plan, cases) = ops::plan(Some(op.name()));
+                check_all(&mut Gpu::new(&plan, &adapter, Checks::Off).unwrap(), &cases);
+            }
+        } else {
+            println!("{} offers no half precision", adapter.info().name);
+        }
+    }
+}

@@ -260,3 +260,26 @@ fn memory_of_a_large_network_at_a_large_batch() {
     let least = 4 * (activations + lasting + widest) as u64;
     assert!(shared < least + least / 10, "{shared} bytes, at least {least} are needed");
 }
+
+/// What layers hand on is in half precision; gradients, parameters, statistics and what the loss is made of are not.
+#[test]
+fn half_precision_is_for_activations_only() {
+    for name in preset::names() {
+        let recipe = Recipe::preset(name).unwrap();
+        let network = plan_of(&recipe, 64, GPU, true);
+        let plan = network.plan.clone().with_half_activations();
+        let calls = || plan.programs.iter().flat_map(|program| &program.calls);
+        let logits: HashSet<BufferId> =
+            calls().filter(|call| call.op.name() == "softmax_xent").map(|call| call.buffers[0]).collect();
+        for (layer, tensor) in &network.outputs {
+            let buffer = &plan.buffers[tensor.buffer.0];
+            assert_eq!(buffer.half, !logits.contains(&tensor.buffer), "{name}: {layer}, {}", buffer.name);
+        }
+        for buffer in plan.buffers.iter().filter(|buffer| buffer.half) {
+            assert!(buffer.name == "x" || buffer.name.contains("output"), "{name}: {}", buffer.name);
+        }
+        let bytes = |plan: &Plan| Slots::assign(plan, Reuse::Never).bytes();
+        let halves = plan.buffers.iter().filter(|buffer| buffer.half).map(|buffer| buffer.words as u64 / 2);
+        assert_eq!(bytes(&network.plan) - bytes(&plan), 4 * halves.sum::<u64>(), "{name}");
+    }
+}

@@ -303,6 +303,48 @@ fn kernels_translate_to_every_language() {
     );
 }
 
+/// Kernels with all their activations in half precision are valid where there are 16-bit numbers, and nowhere else, and
+/// translate to the languages that have them.
+#[test]
+fn kernels_in_half_precision_are_valid_and_translate() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spirv = Vec::new();
+    for (number, Compiled { op, constants, .. }) in COMPILED.iter().enumerate() {
+        let name = op.name();
+        let halves: Vec<bool> = op.bindings().iter().map(|binding| binding.activations).collect();
+        let whole = shader::expand(*op, &Kernel { constants: constants.clone(), grid: [1; 3] });
+        let text = shader::in_halves(*op, &whole, &halves);
+        assert_eq!(text != whole, halves.contains(&true), "{name}");
+        if text == whole {
+            continue;
+        }
+        let module = naga::front::wgsl::parse_str(&text)
+            .unwrap_or_else(|error| panic!("{name} {constants:?}: {}", error.emit_to_string(&text)));
+        let validator = |capabilities| Validator::new(ValidationFlags::all(), capabilities);
+        assert!(validator(Capabilities::empty()).validate(&module).is_err(), "{name}");
+        let info = validator(Capabilities::SHADER_FLOAT16)
+            .validate(&module)
+            .unwrap_or_else(|error| panic!("{name} {constants:?}: {}", error.emit_to_string(&text)));
+        for (binding, half) in op.bindings().iter().zip(halves) {
+            let variable =
+                module.global_variables.iter().find(|(_, v)| v.name.as_deref() == Some(binding.name));
+            let TypeInner::Array { base, .. } = module.types[variable.unwrap().1.ty].inner else {
+                panic!("{name}: {} is no array", binding.name)
+            };
+            let scalar = module.types[base].inner.scalar().unwrap();
+            assert_eq!(scalar.width, if half { 2 } else { 4 }, "{name}: {}", binding.name);
+        }
+        let path = folder.path().join(format!("{name}-{number}.spv"));
+        let words = to_spirv(&module, &info, BoundsCheckPolicy::Unchecked);
+        std::fs::write(&path, bytemuck::cast_slice::<u32, u8>(&words)).unwrap();
+        spirv.push(path);
+        assert!(to_metal(&module, &info).contains("half"), "{name}");
+        assert!(to_hlsl(&module, &info, hlsl::ShaderModel::V6_2).contains("half"), "{name}");
+    }
+    println!("{} kernels in half precision", spirv.len());
+    judge("spirv-val", &["--target-env", "vulkan1.1"], spirv.chunks(1));
+}
+
 /// Has an external validator look at files, if it is installed.
 fn judge<'a>(program: &str, arguments: &[&str], files: impl Iterator<Item = &'a [PathBuf]>) {
     if Command::new(program).arg("--version").output().is_err() {

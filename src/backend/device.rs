@@ -74,6 +74,22 @@ impl Device {
         }
     }
 
+    /// The same, with activations in half precision.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] where kernels have none.
+    pub fn with_half_activations(self) -> Result<Self> {
+        match self {
+            Self::Cpu { .. } => bail!(Error::NoDevice(
+                "the CPU backend has no half precision; leave --f16 out, or choose a GPU with --backend gpu"
+                    .into()
+            )),
+            Self::Gpu { adapter, checks } => {
+                Ok(Self::Gpu { adapter: Box::new(adapter.with_half_activations()?), checks })
+            }
+        }
+    }
+
     /// The same with the kernels of this class.
     ///
     /// # Errors
@@ -118,6 +134,14 @@ impl Device {
         match self {
             Self::Cpu { threads } => Cpu::describe(*threads),
             Self::Gpu { adapter, .. } => adapter.info().clone(),
+        }
+    }
+
+    /// A plan as the device stores it.
+    pub fn stored(&self, plan: Plan) -> Plan {
+        match self {
+            Self::Gpu { adapter, .. } if adapter.uses_half_activations() => plan.with_half_activations(),
+            _ => plan,
         }
     }
 

@@ -60,7 +60,9 @@ impl Shortage {
     /// Whether another plan would fit, as far as this shortage tells.
     pub fn admits(&self, plan: &Plan) -> bool {
         match self {
-            Self::Binding { most, .. } => plan.buffers.iter().all(|buffer| 4 * buffer.words as u64 <= *most),
+            Self::Binding { most, .. } => {
+                plan.buffers.iter().all(|buffer| 4 * buffer.memory_words() as u64 <= *most)
+            }
             Self::Memory { fits, .. } => Slots::assign(plan, Reuse::ByLifetime).bytes() <= *fits,
         }
     }
@@ -97,6 +99,11 @@ pub trait Backend {
     /// # Errors
     /// When the device fails.
     fn write(&mut self, buffer: BufferId, first: usize, words: &[u32]) -> Result<()>;
+
+    /// Whether a buffer is in half precision. It is written and read as f32 all the same, rounded to the nearest when written.
+    fn is_half(&self, _buffer: BufferId) -> bool {
+        false
+    }
 
     /// Reads words from a buffer that [outlives a step](crate::plan::Lifetime::Run), from word `first` on, after everything
     /// that was run before. Of others a backend need not keep the whole.

@@ -70,10 +70,9 @@ pub fn measure(
 }
 
 fn describe(recipe: &str, staged: &StagedCall, seconds: Figure, ceilings: &Ceilings) -> OpFigures {
-    let StagedCall { call, count, .. } = staged;
-    let cost = call.cost();
-    let Cost { flops, bytes } = cost;
-    let (least, bound) = ceilings.figures.least_seconds(&cost);
+    let StagedCall { call, count, cost, .. } = staged;
+    let Cost { flops, bytes } = *cost;
+    let (least, bound) = ceilings.figures.least_seconds(cost);
     OpFigures {
         recipe: recipe.to_owned(),
         place: call.place.clone(),

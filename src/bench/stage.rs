@@ -2,6 +2,7 @@
 
 use super::measure::{self, Effort, Figure};
 use super::{Epoch, Subject};
+use crate::backend::device::Device;
 use crate::ops::{Access, Cost, DeviceClass, Kernel, Op};
 use crate::plan::network::Network;
 use crate::plan::{BufferId, Call, Lifetime, Program, ProgramId};
@@ -19,6 +20,8 @@ pub struct StagedCall {
     pub call: Call,
     /// Calls of the step that do the same work, this one included.
     pub count: usize,
+    /// The least work, with numbers as the device stores them.
+    pub cost: Cost,
     program: ProgramId,
 }
 
@@ -50,7 +53,7 @@ impl Stage {
     /// When the recipe does not fit the data, or the device fails.
     pub fn new(subject: &Subject<'_>) -> Result<Self> {
         let mut calls = Vec::new();
-        let (mut engine, epoch) = subject.open(|network| calls = take_apart(network))?;
+        let (mut engine, epoch) = subject.open(|network| calls = take_apart(network, subject.device))?;
         // One real step, so that all buffers hold what they hold in training.
         engine.run_steps(1)?;
         epoch.start(&mut engine)?;
@@ -116,7 +119,7 @@ impl Stage {
 
 /// Gives each different call of the training step a program, and each of their buffers memory of its own: what one call
 /// made must still be there when another runs.
-fn take_apart(network: &mut Network) -> Vec<StagedCall> {
+fn take_apart(network: &mut Network, device: &Device) -> Vec<StagedCall> {
     let plan = &mut network.plan;
     let calls = plan.programs[network.train.0].calls.clone();
     for id in calls.iter().flat_map(|call| &call.buffers) {
@@ -130,8 +133,11 @@ fn take_apart(network: &mut Network) -> Vec<StagedCall> {
         }
         let name = format!("{}: {}", call.place, call.op.name());
         plan.programs.push(Program { name, calls: vec![call.clone()] });
-        staged.push(StagedCall { call, count: 1, program: ProgramId(plan.programs.len() - 1) });
+        let program = ProgramId(plan.programs.len() - 1);
+        staged.push(StagedCall { count: 1, cost: call.cost(), call, program });
     }
+    let stored = device.stored(plan.clone());
+    staged.iter_mut().for_each(|staged| staged.cost = stored.cost(&staged.call));
     staged
 }
 

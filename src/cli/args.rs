@@ -62,6 +62,9 @@ pub(super) struct DeviceArgs {
     /// On GPUs that offer them, sum over workgroups by subgroups, in an order that is the device's choice
     #[arg(long)]
     subgroups: bool,
+    /// On GPUs that offer it, keep activations in half precision: half the memory for them, and rounded
+    #[arg(long)]
+    f16: bool,
 }
 
 impl DeviceArgs {
@@ -70,7 +73,8 @@ impl DeviceArgs {
         let threads = self.threads.map(usize::from);
         let (device, why) = Device::find(self.backend.wanted(), self.adapter.clone(), threads)?;
         let device = if let Some(class) = self.class { device.with_class(class)? } else { device };
-        Ok((if self.subgroups { device.with_subgroups()? } else { device }, why))
+        let device = if self.subgroups { device.with_subgroups()? } else { device };
+        Ok((if self.f16 { device.with_half_activations()? } else { device }, why))
     }
 }
 

@@ -4,7 +4,7 @@ use super::args::{DataArgs, RecipeArgs};
 use crate::layers::{self, Shape};
 use crate::ops::{DeviceClass, shader};
 use crate::plan::network::{Description, Network, Target, build};
-use crate::plan::{Reuse, table};
+use crate::plan::{Plan, Reuse, table};
 use crate::recipe::Recipe;
 use crate::train::model::Model;
 use crate::train::room::fit_evaluation;
@@ -28,6 +28,9 @@ pub(super) struct Summary {
     /// The device class that the plan is for
     #[arg(long, value_enum, default_value = "gpu")]
     class: DeviceClass,
+    /// Plan with activations in half precision
+    #[arg(long, requires = "plan")]
+    f16: bool,
     /// Write every kernel of the plan as it is compiled into this folder
     #[arg(long, value_name = "DIR", requires = "plan")]
     wgsl: Option<PathBuf>,
@@ -50,13 +53,14 @@ impl Summary {
         let layers = layers::resolve(&recipe, input, classes)?;
         let mut text = layers::summary::table(&layers);
         if self.plan {
-            let network = self.network(&recipe, &layers, input, classes, rows);
-            for program in [network.train, network.evaluate] {
+            let Network { plan, train, evaluate, .. } = self.network(&recipe, &layers, input, classes, rows);
+            let plan = if self.f16 { plan.with_half_activations() } else { plan };
+            for program in [train, evaluate] {
                 text.push('\n');
-                text.push_str(&table::table(&network.plan, program, self.class));
+                text.push_str(&table::table(&plan, program, self.class));
             }
-            text.push_str(&table::memory(&network.plan, Reuse::ByLifetime));
-            self.write_kernels(&network)?;
+            text.push_str(&table::memory(&plan, Reuse::ByLifetime));
+            self.write_kernels(&plan)?;
         }
         super::print(&text)
     }
@@ -82,15 +86,19 @@ impl Summary {
     }
 
     /// One file for each op and set of constants.
-    fn write_kernels(&self, network: &Network) -> Result<()> {
+    fn write_kernels(&self, plan: &Plan) -> Result<()> {
         let Some(folder) = &self.wgsl else { return Ok(()) };
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let mut kernels = BTreeMap::new();
-        for call in network.plan.programs.iter().flat_map(|program| &program.calls) {
+        for call in plan.programs.iter().flat_map(|program| &program.calls) {
             let kernel = call.op.kernel(&call.params, self.class);
             let constants: String =
                 kernel.constants.iter().map(|(name, value)| format!("-{name}{value}")).collect();
-            kernels.insert(format!("{}{constants}.wgsl", call.op.name()), shader::expand(call.op, &kernel));
+            let halves = plan.halves(call);
+            let names = call.op.bindings().iter().zip(&halves).filter(|(_, half)| **half);
+            let names: String = names.map(|(binding, _)| format!("-{}-f16", binding.name)).collect();
+            let text = shader::in_halves(call.op, &shader::expand(call.op, &kernel), &halves);
+            kernels.insert(format!("{}{constants}{names}.wgsl", call.op.name()), text);
         }
         for (name, text) in kernels {
             let path = folder.join(name);

@@ -6,7 +6,10 @@ use super::case::{Case, Fill};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
-use super::{Binding, Cost, DeviceClass, Formula, LANES, Slot, linear_grid, params, read, slots, write};
+use super::{
+    Binding, Cost, DeviceClass, Formula, LANES, Slot, linear_grid, params, read_activation, slots,
+    write_activation,
+};
 
 params! {
     /// Size and function.
@@ -42,7 +45,7 @@ impl simd::Kernel for Apply<'_> {
 impl Formula for Activate {
     type Params = Params;
     const NAME: &'static str = "activate";
-    const BINDINGS: &'static [Binding] = &[read("x"), write("y")];
+    const BINDINGS: &'static [Binding] = &[read_activation("x"), write_activation("y")];
 
     fn kernel(p: &Params, _: DeviceClass) -> super::Kernel {
         super::Kernel { constants: vec![("ACTIVATION", p.activation)], grid: linear_grid(p.len as usize, 64) }

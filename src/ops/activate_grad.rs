@@ -7,7 +7,10 @@ use super::case::{Case, Fill};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
-use super::{Binding, Cost, DeviceClass, Formula, LANES, Slot, linear_grid, params, read, slots, write};
+use super::{
+    Binding, Cost, DeviceClass, Formula, LANES, Slot, linear_grid, params, read, read_activation, slots,
+    write,
+};
 
 params! {
     /// Size, function, and the activation that made the input.
@@ -51,7 +54,7 @@ impl simd::Kernel for Differentiate<'_> {
 impl Formula for ActivateGrad {
     type Params = Params;
     const NAME: &'static str = "activate_grad";
-    const BINDINGS: &'static [Binding] = &[read("y_grad"), read("x"), write("x_grad")];
+    const BINDINGS: &'static [Binding] = &[read("y_grad"), read_activation("x"), write("x_grad")];
 
     fn kernel(p: &Params, _: DeviceClass) -> super::Kernel {
         super::Kernel {

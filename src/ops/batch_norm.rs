@@ -9,7 +9,8 @@ use super::real::Real;
 use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
 use super::{
-    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, update, write,
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_activation, read_words,
+    slots, update, write, write_activation,
 };
 use std::ops::Range;
 
@@ -144,12 +145,12 @@ impl Formula for BatchNorm {
     type Params = Params;
     const NAME: &'static str = "batch_norm";
     const BINDINGS: &'static [Binding] = &[
-        read("x"),
+        read_activation("x"),
         read("parameters"),
         read_words("control"),
         update("statistics"),
         write("saved"),
-        write("y"),
+        write_activation("y"),
     ];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {

@@ -9,7 +9,8 @@ use super::real::Real;
 use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
 use super::{
-    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write,
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_activation, read_words,
+    slots, write,
 };
 use std::ops::Range;
 
@@ -131,7 +132,7 @@ impl Formula for BatchNormGrad {
     const NAME: &'static str = "batch_norm_grad";
     const BINDINGS: &'static [Binding] = &[
         read("y_grad"),
-        read("x"),
+        read_activation("x"),
         read("parameters"),
         read("saved"),
         read_words("control"),

@@ -8,7 +8,8 @@ use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
 use super::{
-    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, slots, write,
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, read_activation,
+    slots, write_activation,
 };
 use std::ops::Range;
 
@@ -77,7 +78,8 @@ fn shape(p: &Params) -> Shape {
 impl Formula for BatchNormInference {
     type Params = Params;
     const NAME: &'static str = "batch_norm_inference";
-    const BINDINGS: &'static [Binding] = &[read("x"), read("parameters"), read("statistics"), write("y")];
+    const BINDINGS: &'static [Binding] =
+        &[read_activation("x"), read("parameters"), read("statistics"), write_activation("y")];
 
     fn kernel(p: &Params, _: DeviceClass) -> Kernel {
         let grid = linear_grid(shape(p).len() / 4, 64);

@@ -12,7 +12,7 @@ pub enum Fill {
     Values(Vec<f32>),
     /// These words.
     Words(Vec<u32>),
-    /// An output of this many numbers: filled with noise that must be overwritten.
+    /// An output of this many numbers: filled with noise that must be overwritten, and half precision can hold.
     Output(usize),
     /// An output of this many words.
     OutputWords(usize),
@@ -34,7 +34,7 @@ impl Fill {
             Self::Values(values) => values.iter().map(|x| x.to_bits()).collect(),
             Self::Words(words) => words.clone(),
             Self::Output(len) => {
-                (0..*len as u32).map(|i| (1e6 * (stream.uniform(i) + 1.0)).to_bits()).collect()
+                (0..*len as u32).map(|i| (8e3 * (stream.uniform(i) + 1.0)).to_bits()).collect()
             }
             Self::OutputWords(len) => (0..*len as u32).map(|i| stream.word(i) | 0x8000_0000).collect(),
         }

@@ -5,7 +5,10 @@ use super::case::{Case, Fill};
 use super::convolution::{Algorithm, Correlation, Direction, Pass, Shape};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
-use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
+use super::{
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_activation, slots,
+    write_activation,
+};
 
 params! {
     /// Shapes, and where the parameters lie in the flat buffer.
@@ -58,7 +61,7 @@ pub struct Conv2d;
 impl Formula for Conv2d {
     type Params = Params;
     const NAME: &'static str = "conv2d";
-    const BINDINGS: &'static [Binding] = &[read("x"), read("parameters"), write("y")];
+    const BINDINGS: &'static [Binding] = &[read_activation("x"), read("parameters"), write_activation("y")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         p.correlation().kernel(p.blocks, p.activation, class)

@@ -5,7 +5,9 @@ use super::case::{Case, Fill};
 use super::convolution::{Algorithm, Correlation, Direction, Pass, Shape};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
-use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
+use super::{
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_activation, slots, write,
+};
 
 params! {
     /// Shapes of the convolution, where its weights lie, and the activation that made its input.
@@ -58,7 +60,8 @@ pub struct Conv2dInputGrad;
 impl Formula for Conv2dInputGrad {
     type Params = Params;
     const NAME: &'static str = "conv2d_input_grad";
-    const BINDINGS: &'static [Binding] = &[read("y_grad"), read("parameters"), read("x"), write("x_grad")];
+    const BINDINGS: &'static [Binding] =
+        &[read("y_grad"), read("parameters"), read_activation("x"), write("x_grad")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         p.correlation().flipped_kernel(p.blocks, p.activation, class)

@@ -10,7 +10,9 @@ use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::tiling::{share, tile};
 use super::unroll;
-use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
+use super::{
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_activation, slots, write,
+};
 use std::ops::Range;
 
 params! {
@@ -76,7 +78,7 @@ pub struct Conv2dWeightGrad;
 impl Formula for Conv2dWeightGrad {
     type Params = Params;
     const NAME: &'static str = "conv2d_weight_grad";
-    const BINDINGS: &'static [Binding] = &[read("x"), read("y_grad"), write("partials")];
+    const BINDINGS: &'static [Binding] = &[read_activation("x"), read("y_grad"), write("partials")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         let c = p.correlation();

@@ -4,7 +4,10 @@ use super::case::{Case, Fill};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::tensor_moments::not_finite;
-use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write_words};
+use super::{
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_activation, slots,
+    write_words,
+};
 
 params! {
     /// Where the tensor lies, which of its words count, and where edges and counts lie.
@@ -51,7 +54,7 @@ fn count<T: Real>(p: &Params, values: &[T], edges: &[T], part: usize, counts: &m
 impl Formula for CountBins {
     type Params = Params;
     const NAME: &'static str = "count_bins";
-    const BINDINGS: &'static [Binding] = &[read("values"), read("edges"), write_words("counts")];
+    const BINDINGS: &'static [Binding] = &[read_activation("values"), read("edges"), write_words("counts")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         let width = match class {

@@ -13,7 +13,8 @@ use super::simd::{self, Simd};
 use super::tiling;
 use super::unroll::UNROLL;
 use super::{
-    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write,
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_activation, read_words,
+    slots, write_activation,
 };
 use std::ops::Range;
 
@@ -51,7 +52,8 @@ pub struct Dense;
 impl Formula for Dense {
     type Params = Params;
     const NAME: &'static str = "dense";
-    const BINDINGS: &'static [Binding] = &[read("x"), read("parameters"), read_words("control"), write("y")];
+    const BINDINGS: &'static [Binding] =
+        &[read_activation("x"), read("parameters"), read_words("control"), write_activation("y")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         let epilogue = [("ACTIVATION", p.activation), p.dropout().constant()];

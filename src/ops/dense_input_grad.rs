@@ -12,7 +12,8 @@ use super::simd::{self, Simd};
 use super::tiling;
 use super::unroll::UNROLL;
 use super::{
-    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write,
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_activation, read_words,
+    slots, write,
 };
 
 params! {
@@ -48,7 +49,7 @@ impl Formula for DenseInputGrad {
     type Params = Params;
     const NAME: &'static str = "dense_input_grad";
     const BINDINGS: &'static [Binding] =
-        &[read("y_grad"), read("parameters"), read("x"), read_words("control"), write("x_grad")];
+        &[read("y_grad"), read("parameters"), read_activation("x"), read_words("control"), write("x_grad")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         let epilogue = [("ACTIVATION", p.activation), p.dropout().constant()];

@@ -7,7 +7,9 @@ use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
 use super::tiling;
 use super::unroll::UNROLL;
-use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
+use super::{
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_activation, slots, write,
+};
 use std::ops::Range;
 
 params! {
@@ -32,7 +34,7 @@ pub struct DenseWeightGrad;
 impl Formula for DenseWeightGrad {
     type Params = Params;
     const NAME: &'static str = "dense_weight_grad";
-    const BINDINGS: &'static [Binding] = &[read("x"), read("y_grad"), write("gradients")];
+    const BINDINGS: &'static [Binding] = &[read_activation("x"), read("y_grad"), write("gradients")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         match class {

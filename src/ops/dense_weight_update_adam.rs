@@ -11,8 +11,8 @@ use super::real::Real;
 use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
 use super::{
-    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, control, params, read, read_words, slots,
-    update,
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, control, params, read, read_activation,
+    read_words, slots, update,
 };
 use std::ops::Range;
 
@@ -60,7 +60,7 @@ impl Formula for DenseWeightUpdateAdam {
     type Params = Params;
     const NAME: &'static str = "dense_weight_update_adam";
     const BINDINGS: &'static [Binding] = &[
-        read("x"),
+        read_activation("x"),
         read("y_grad"),
         read("schedule"),
         read_words("control"),

@@ -6,8 +6,8 @@ use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
 use super::{
-    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, read_words, slots,
-    write,
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read_activation,
+    read_words, slots, write_activation,
 };
 use crate::rng::{Purpose, Stream};
 
@@ -152,7 +152,8 @@ impl Epilogue {
 impl Formula for Dropout {
     type Params = Params;
     const NAME: &'static str = "dropout";
-    const BINDINGS: &'static [Binding] = &[read("x"), read_words("control"), write("y")];
+    const BINDINGS: &'static [Binding] =
+        &[read_activation("x"), read_words("control"), write_activation("y")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         kernel(p.len, class)

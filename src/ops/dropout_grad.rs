@@ -9,7 +9,8 @@ use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
 use super::{
-    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_words, slots, write,
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, read_activation, read_words,
+    slots, write,
 };
 
 params! {
@@ -61,7 +62,8 @@ impl simd::Kernel for Backward<'_> {
 impl Formula for DropoutGrad {
     type Params = Params;
     const NAME: &'static str = "dropout_grad";
-    const BINDINGS: &'static [Binding] = &[read("y_grad"), read("x"), read_words("control"), write("x_grad")];
+    const BINDINGS: &'static [Binding] =
+        &[read("y_grad"), read_activation("x"), read_words("control"), write("x_grad")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         let mut kernel = dropout::kernel(p.len, class);

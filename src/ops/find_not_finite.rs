@@ -2,7 +2,7 @@
 
 use super::case::{Case, Fill};
 use super::real::Real;
-use super::{Binding, Cost, DeviceClass, Formula, Kernel, Slot, params, read, slots, write_words};
+use super::{Binding, Cost, DeviceClass, Formula, Kernel, Slot, params, read_activation, slots, write_words};
 
 params! {
     /// Sizes and the place of the answer.
@@ -25,7 +25,7 @@ pub struct FindNotFinite;
 impl Formula for FindNotFinite {
     type Params = Params;
     const NAME: &'static str = "find_not_finite";
-    const BINDINGS: &'static [Binding] = &[read("values"), write_words("first")];
+    const BINDINGS: &'static [Binding] = &[read_activation("values"), write_words("first")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         let width = match class {

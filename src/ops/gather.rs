@@ -5,7 +5,9 @@ use super::control::{self, BATCH, ROWS, STEP};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
-use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read_words, slots, write};
+use super::{
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read_words, slots, write_activation,
+};
 
 params! {
     /// Shapes and pixel scaling.
@@ -36,7 +38,7 @@ impl Formula for Gather {
     type Params = Params;
     const NAME: &'static str = "gather";
     const BINDINGS: &'static [Binding] =
-        &[read_words("images"), read_words("order"), read_words("control"), write("x")];
+        &[read_words("images"), read_words("order"), read_words("control"), write_activation("x")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         let columns = if p.width.is_multiple_of(4) { 4 } else { 1 };

@@ -7,8 +7,8 @@ use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd, dispatch};
 use super::{
-    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, read_words, slots,
-    write,
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read_activation,
+    read_words, slots, write_activation,
 };
 
 params! {
@@ -47,7 +47,8 @@ pub struct MaxPool;
 impl Formula for MaxPool {
     type Params = Params;
     const NAME: &'static str = "max_pool";
-    const BINDINGS: &'static [Binding] = &[read("x"), read_words("control"), write("y")];
+    const BINDINGS: &'static [Binding] =
+        &[read_activation("x"), read_words("control"), write_activation("y")];
 
     fn kernel(p: &Params, _: DeviceClass) -> Kernel {
         let outputs = (p.blocks * p.channels * p.out_height * p.out_width) as usize * LANES;

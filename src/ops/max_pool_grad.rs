@@ -7,7 +7,8 @@ use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd, dispatch};
 use super::{
-    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, slots, write,
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, linear_grid, params, read, read_activation,
+    slots, write,
 };
 
 params! {
@@ -38,7 +39,7 @@ pub struct MaxPoolGrad;
 impl Formula for MaxPoolGrad {
     type Params = Params;
     const NAME: &'static str = "max_pool_grad";
-    const BINDINGS: &'static [Binding] = &[read("y_grad"), read("x"), write("x_grad")];
+    const BINDINGS: &'static [Binding] = &[read("y_grad"), read_activation("x"), write("x_grad")];
 
     fn kernel(p: &Params, _: DeviceClass) -> Kernel {
         let (x, y) = (p.width.div_ceil(p.size), p.height.div_ceil(p.size));

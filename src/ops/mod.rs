@@ -24,6 +24,7 @@ mod channels;
 pub mod control;
 mod convolution;
 mod dense_cpu;
+mod halves;
 pub mod real;
 pub mod shader;
 pub mod share;
@@ -131,31 +132,41 @@ pub struct Binding {
     pub access: Access,
     /// What it holds.
     pub element: Element,
+    /// Whether it holds what a layer takes or makes, for which half precision may do.
+    pub activations: bool,
 }
 
 /// An f32 buffer that is read.
 pub const fn read(name: &'static str) -> Binding {
-    Binding { name, access: Access::Read, element: Element::F32 }
+    Binding { name, access: Access::Read, element: Element::F32, activations: false }
+}
+/// A buffer of what a layer takes or makes, that is read.
+pub const fn read_activation(name: &'static str) -> Binding {
+    Binding { activations: true, ..read(name) }
 }
 /// A u32 buffer that is read.
 pub const fn read_words(name: &'static str) -> Binding {
-    Binding { name, access: Access::Read, element: Element::U32 }
+    Binding { name, access: Access::Read, element: Element::U32, activations: false }
 }
 /// An f32 buffer that is written.
 pub const fn write(name: &'static str) -> Binding {
-    Binding { name, access: Access::Write, element: Element::F32 }
+    Binding { name, access: Access::Write, element: Element::F32, activations: false }
+}
+/// A buffer of what a layer makes, that is written.
+pub const fn write_activation(name: &'static str) -> Binding {
+    Binding { activations: true, ..write(name) }
 }
 /// A u32 buffer that is written.
 pub const fn write_words(name: &'static str) -> Binding {
-    Binding { name, access: Access::Write, element: Element::U32 }
+    Binding { name, access: Access::Write, element: Element::U32, activations: false }
 }
 /// An f32 buffer that is updated in place.
 pub const fn update(name: &'static str) -> Binding {
-    Binding { name, access: Access::ReadWrite, element: Element::F32 }
+    Binding { name, access: Access::ReadWrite, element: Element::F32, activations: false }
 }
 /// A u32 buffer that is updated in place.
 pub const fn update_words(name: &'static str) -> Binding {
-    Binding { name, access: Access::ReadWrite, element: Element::U32 }
+    Binding { name, access: Access::ReadWrite, element: Element::U32, activations: false }
 }
 
 /// A field of a parameter struct: name and element, in memory order, four bytes each.

@@ -4,7 +4,7 @@
 //! in the first turn only.
 
 use super::unroll::unroll;
-use super::{Access, Element, Kernel, Op};
+use super::{Access, Element, Kernel, Op, halves};
 
 /// What shaders may `#import`: the files of `shaders/shared`.
 const SHARED: &[(&str, &str)] = &[
@@ -77,6 +77,13 @@ pub fn part(text: String) -> String {
     let part = "struct GridPart { first: vec4u, groups: vec4u }\n\
                 @group(1) @binding(0) var<uniform> grid_part: GridPart;\n";
     format!("{part}{before}fn main({signature}{{{lets}{body}")
+}
+
+/// The same with these of the op's buffers in half precision: numbers are converted where they are read and written, and
+/// everything between is in single precision.
+pub fn in_halves(op: &dyn Op, text: &str, halves: &[bool]) -> String {
+    let bindings = op.bindings().iter().zip(halves).filter(|&(_, &half)| half);
+    bindings.fold(text.to_owned(), |text, (binding, _)| halves::store(&text, binding.name))
 }
 
 /// The same with the op's parameters in storage, for drivers that compile uniforms in.

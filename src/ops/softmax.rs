@@ -5,7 +5,9 @@ use super::channels::Shape;
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
-use super::{Binding, Cost, DeviceClass, Formula, LANES, Slot, params, read, slots, write};
+use super::{
+    Binding, Cost, DeviceClass, Formula, LANES, Slot, params, read_activation, slots, write_activation,
+};
 
 params! {
     /// Shapes.
@@ -64,7 +66,7 @@ fn shape(p: &Params) -> Shape {
 impl Formula for Softmax {
     type Params = Params;
     const NAME: &'static str = "softmax";
-    const BINDINGS: &'static [Binding] = &[read("x"), write("y")];
+    const BINDINGS: &'static [Binding] = &[read_activation("x"), write_activation("y")];
 
     fn kernel(p: &Params, class: DeviceClass) -> super::Kernel {
         shape(p).column_kernel(class)

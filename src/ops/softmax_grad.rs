@@ -7,7 +7,7 @@ use super::channels::Shape;
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
-use super::{Binding, Cost, DeviceClass, Formula, LANES, Slot, params, read, slots, write};
+use super::{Binding, Cost, DeviceClass, Formula, LANES, Slot, params, read, read_activation, slots, write};
 
 params! {
     /// Shapes, and the activation that made the input.
@@ -67,7 +67,8 @@ fn shape(p: &Params) -> Shape {
 impl Formula for SoftmaxGrad {
     type Params = Params;
     const NAME: &'static str = "softmax_grad";
-    const BINDINGS: &'static [Binding] = &[read("y_grad"), read("y"), read("x"), write("x_grad")];
+    const BINDINGS: &'static [Binding] =
+        &[read("y_grad"), read_activation("y"), read_activation("x"), write("x_grad")];
 
     fn kernel(p: &Params, class: DeviceClass) -> super::Kernel {
         let mut kernel = shape(p).column_kernel(class);

@@ -3,7 +3,9 @@
 use super::case::{Case, Fill};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
-use super::{Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read, slots, write};
+use super::{
+    Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read_activation, slots, write,
+};
 
 params! {
     /// Where the tensor lies, and which of its words count.
@@ -81,7 +83,7 @@ fn moments<T: Real>(p: &Params, values: &[T], channel: usize) -> [T; MOMENTS] {
 impl Formula for TensorMoments {
     type Params = Params;
     const NAME: &'static str = "tensor_moments";
-    const BINDINGS: &'static [Binding] = &[read("values"), write("moments")];
+    const BINDINGS: &'static [Binding] = &[read_activation("values"), write("moments")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         let width = match class {

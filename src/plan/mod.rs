@@ -4,6 +4,7 @@
 
 pub mod augment;
 pub mod emit;
+mod halves;
 pub mod inspect;
 pub mod network;
 pub mod optimizer;
@@ -31,15 +32,24 @@ pub enum Lifetime {
     Step,
 }
 
-/// A buffer: a name and a number of four-byte words.
+/// A buffer: a name and a number of four-byte words, or of numbers in half precision.
 #[derive(Clone, Debug)]
 pub struct Buffer {
     /// For people.
     pub name: String,
-    /// Its size in words.
+    /// Words in it, or numbers in half precision.
     pub words: usize,
+    /// Whether a GPU stores it in half precision (IEEE binary16), two numbers to a word.
+    pub half: bool,
     /// Whether it outlives a step.
     pub lifetime: Lifetime,
+}
+
+impl Buffer {
+    /// Words of memory that it takes.
+    pub fn memory_words(&self) -> usize {
+        if self.half { self.words.div_ceil(2) } else { self.words }
+    }
 }
 
 /// An op, its parameters, and the buffers it reads and writes.
@@ -83,7 +93,7 @@ pub struct Plan {
 impl Plan {
     /// Adds a buffer. Sizes of zero become one word, since no API binds nothing.
     pub fn buffer(&mut self, name: impl Into<String>, words: usize, lifetime: Lifetime) -> BufferId {
-        self.buffers.push(Buffer { name: name.into(), words: words.max(1), lifetime });
+        self.buffers.push(Buffer { name: name.into(), words: words.max(1), half: false, lifetime });
         BufferId(self.buffers.len() - 1)
     }
 
@@ -116,8 +126,21 @@ impl Plan {
         });
     }
 
-    /// Size of a buffer in words.
+    /// Size of a buffer in words, or in numbers.
     pub fn words(&self, buffer: BufferId) -> usize {
         self.buffers[buffer.0].words
+    }
+
+    /// Which buffers of a call are in half precision, in binding order.
+    pub fn halves(&self, call: &Call) -> Vec<bool> {
+        call.buffers.iter().map(|id| self.buffers[id.0].half).collect()
+    }
+
+    /// The least work of a call; numbers in half precision are two bytes.
+    pub fn cost(&self, call: &Call) -> Cost {
+        let halves = call.buffers.iter().map(|id| &self.buffers[id.0]).filter(|buffer| buffer.half);
+        let saved: u64 = halves.map(|buffer| 2 * buffer.words as u64).sum();
+        let cost = call.cost();
+        Cost { bytes: cost.bytes.saturating_sub(saved), ..cost }
     }
 }

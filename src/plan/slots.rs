@@ -28,7 +28,7 @@ impl Slots {
         for (id, buffer) in plan.buffers.iter().enumerate() {
             if buffer.lifetime == Lifetime::Run || reuse == Reuse::Never {
                 slots.of[id] = slots.words.len();
-                slots.words.push(buffer.words);
+                slots.words.push(buffer.memory_words());
             }
         }
         if reuse == Reuse::ByLifetime {
@@ -53,7 +53,7 @@ impl Slots {
         for (time, call) in calls.iter().enumerate() {
             for &BufferId(id) in &call.buffers {
                 if self.of[id] == usize::MAX {
-                    self.of[id] = self.take(&mut free, plan.buffers[id].words);
+                    self.of[id] = self.take(&mut free, plan.buffers[id].memory_words());
                 }
             }
             for &BufferId(id) in &call.buffers {

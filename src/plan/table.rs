@@ -14,7 +14,7 @@ pub fn table(plan: &Plan, program: ProgramId, class: DeviceClass) -> String {
         "call", "place", "op", "grid", "MFLOP", "kB"
     );
     for (index, call) in program.calls.iter().enumerate() {
-        let cost = call.cost();
+        let cost = plan.cost(call);
         let [x, y, z] = call.op.kernel(&call.params, class).grid;
         let buffers: Vec<String> = call
             .buffers

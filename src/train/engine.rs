@@ -185,7 +185,7 @@ impl Engine {
             let (mut network, _) = fit(batch_size);
             FiniteCheck::add(&mut network);
             test(&mut network);
-            network.plan
+            device.stored(network.plan)
         };
         let opened = device.open(&network.plan);
         let mut backend = opened.map_err(|error| room::advise(error, batch_size, plan_of))?;

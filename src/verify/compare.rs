@@ -44,17 +44,38 @@ pub struct Comparison {
     pub wrong: usize,
 }
 
+/// How a device stores what it computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// As f32.
+    Whole,
+    /// Rounded to the nearest number of half precision (IEEE binary16).
+    Half,
+}
+
+impl Storage {
+    /// What storing can add to the error of a number: half an ulp of half precision, whose unit roundoff is 2^-11 and whose
+    /// least number is 2^-24.
+    fn error(self, value: f64) -> f64 {
+        match self {
+            Self::Whole => 0.0,
+            Self::Half => (value.abs() * 2_f64.powi(-11)).max(2_f64.powi(-25)),
+        }
+    }
+}
+
 /// Compares numbers. NaN and infinity in `found` are always wrong where the reference is finite.
 ///
 /// # Panics
 /// When the lengths differ, which is a mistake of the caller.
-pub fn numbers(found: &[f32], expected: &[Tracked]) -> Comparison {
+pub fn numbers(found: &[f32], expected: &[Tracked], storage: Storage) -> Comparison {
     assert_eq!(found.len(), expected.len(), "comparing buffers of different lengths");
     let mut comparison = Comparison::default();
     for (index, (&found, expected)) in found.iter().zip(expected).enumerate() {
         let found = f64::from(found);
         // Devices may flush subnormal numbers to zero.
-        let allowed = FACTOR * expected.error + f64::from(f32::MIN_POSITIVE);
+        let computed = FACTOR * expected.error + f64::from(f32::MIN_POSITIVE);
+        let allowed = computed + storage.error(expected.value.abs() + computed);
         let error = (found - expected.value).abs();
         let share = error / allowed;
         // Written so that NaN fails.
@@ -90,6 +111,7 @@ pub fn words(found: &[u32], expected: &[u32]) -> Comparison {
 
 #[cfg(test)]
 mod tests {
+    use super::Storage::Whole;
     use super::*;
 
     fn expected(values: &[f64], error: f64) -> Vec<Tracked> {
@@ -98,13 +120,13 @@ mod tests {
 
     #[test]
     fn equal_numbers_pass() {
-        let result = numbers(&[1.0, -2.0, 0.0], &expected(&[1.0, -2.0, 0.0], 1e-7));
+        let result = numbers(&[1.0, -2.0, 0.0], &expected(&[1.0, -2.0, 0.0], 1e-7), Whole);
         assert_eq!((result.wrong, result.first), (0, None));
     }
 
     #[test]
     fn a_planted_wrong_number_is_found_with_its_place() {
-        let result = numbers(&[1.0, -2.001, 0.0], &expected(&[1.0, -2.0, 0.0], 1e-7));
+        let result = numbers(&[1.0, -2.001, 0.0], &expected(&[1.0, -2.0, 0.0], 1e-7), Whole);
         assert_eq!(result.wrong, 1);
         assert_eq!(result.first.unwrap().index, 1);
         assert!(result.worst > 1.0);
@@ -113,27 +135,40 @@ mod tests {
     #[test]
     fn nan_and_infinity_fail_even_against_large_tolerances() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            let result = numbers(&[1.0, bad], &expected(&[1.0, 1.0], 1e30));
+            let result = numbers(&[1.0, bad], &expected(&[1.0, 1.0], 1e30), Whole);
             assert_eq!((result.wrong, result.first.unwrap().index), (1, 1), "{bad}");
         }
     }
 
     #[test]
     fn nan_in_the_reference_fails_too() {
-        assert_eq!(numbers(&[0.0], &expected(&[f64::NAN], 1.0)).wrong, 1);
-        assert_eq!(numbers(&[f32::NAN], &expected(&[f64::NAN], 1.0)).wrong, 1);
+        assert_eq!(numbers(&[0.0], &expected(&[f64::NAN], 1.0), Whole).wrong, 1);
+        assert_eq!(numbers(&[f32::NAN], &expected(&[f64::NAN], 1.0), Whole).wrong, 1);
+    }
+
+    #[test]
+    fn half_precision_may_round_once_and_no_more() {
+        // The neighbours of one are 2^-11 below and 2^-10 above.
+        let one = expected(&[1.0], 0.0);
+        for (found, wrong) in [(1.0 + 4.8e-4, 0), (1.0 - 4.8e-4, 0), (1.0 + 5.0e-4, 1), (1.0 - 5.0e-4, 1)] {
+            assert_eq!(numbers(&[found], &one, Storage::Half).wrong, wrong, "{found}");
+            assert_eq!(numbers(&[found], &one, Whole).wrong, 1, "{found}");
+        }
+        let least = expected(&[2.0_f64.powi(-26)], 0.0);
+        assert_eq!(numbers(&[0.0], &least, Storage::Half).wrong, 0);
+        assert_eq!(numbers(&[2.0_f32.powi(-24)], &least, Storage::Half).wrong, 1);
     }
 
     #[test]
     fn zeros_against_something_fail() {
-        assert_eq!(numbers(&[0.0; 4], &expected(&[0.5; 4], 1e-7)).wrong, 4);
-        assert_eq!(numbers(&[0.5; 4], &expected(&[0.0; 4], 1e-7)).wrong, 4);
+        assert_eq!(numbers(&[0.0; 4], &expected(&[0.5; 4], 1e-7), Whole).wrong, 4);
+        assert_eq!(numbers(&[0.5; 4], &expected(&[0.0; 4], 1e-7), Whole).wrong, 4);
     }
 
     #[test]
     #[should_panic(expected = "different lengths")]
     fn a_wrong_length_panics() {
-        numbers(&[0.0; 3], &expected(&[0.0; 4], 1.0));
+        numbers(&[0.0; 3], &expected(&[0.0; 4], 1.0), Whole);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Whole training steps in which every call runs on the device and in the f64 reference, from the same inputs.
 
 use super::compare::{Comparison, Difference};
-use super::ops::{Expected, References};
+use super::ops::{Expected, References, read, storage};
 use crate::backend::Backend;
 use crate::backend::device::Device;
 use crate::data::DataSet;
@@ -169,9 +169,7 @@ impl Stepper {
     }
 
     fn read(&mut self, id: BufferId) -> Result<Vec<u32>> {
-        let mut words = vec![0; self.plan.words(id)];
-        self.backend.read(id, 0, &mut words)?;
-        Ok(words)
+        read(self.backend.as_mut(), id, self.plan.words(id))
     }
 }
 
@@ -190,9 +188,8 @@ fn compare_outputs(
             Expected::Numbers(numbers) => numbers.len(),
             Expected::Words(words) => words.len(),
         };
-        let mut found = vec![0; words];
-        backend.read(id, 0, &mut found)?;
-        let comparison = expected.compare(&found);
+        let found = read(backend, id, words)?;
+        let comparison = expected.compare(&found, storage(backend, id));
         if comparison.first.is_some() {
             return Ok((binding.name, comparison));
         }

@@ -81,6 +81,7 @@ pub struct Adapter {
     faults: Faults,
     class: DeviceClass,
     subgroups: bool,
+    half_activations: bool,
 }
 
 /// Share of the memory that the driver says is free, in percent, that may be allocated: the last of it is the desktop's, and
@@ -154,7 +155,7 @@ impl Adapter {
             threads: 0,
         };
         let class = if info.software { DeviceClass::Software } else { DeviceClass::Gpu };
-        Self { adapter, info, device_type, faults, class, subgroups: false }
+        Self { adapter, info, device_type, faults, class, subgroups: false, half_activations: false }
     }
 
     /// The same, with sums over a workgroup by its subgroups.
@@ -162,19 +163,39 @@ impl Adapter {
     /// # Errors
     /// [`Error::NoDevice`] when it offers none.
     pub fn with_subgroups(self) -> Result<Self> {
-        if !self.adapter.features().contains(wgpu::Features::SUBGROUP) {
-            bail!(Error::NoDevice(format!(
-                "{} through {} offers no subgroups; leave --subgroups out, or use another --adapter or --backend (see \
-                 `gpu-mnist devices`)",
-                self.info.name, self.info.backend
-            )));
-        }
+        self.check_offers(wgpu::Features::SUBGROUP, "subgroups", "--subgroups")?;
         Ok(Self { subgroups: true, ..self }.said("sums by subgroups"))
     }
 
     /// Whether sums over a workgroup are made by its subgroups.
     pub(super) fn uses_subgroups(&self) -> bool {
         self.subgroups
+    }
+
+    /// The same, with activations in half precision.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] when its kernels cannot.
+    pub fn with_half_activations(self) -> Result<Self> {
+        self.check_offers(wgpu::Features::SHADER_F16, "half precision", "--f16")?;
+        Ok(Self { half_activations: true, ..self }.said("activations in half precision"))
+    }
+
+    /// Whether activations are in half precision.
+    pub(crate) fn uses_half_activations(&self) -> bool {
+        self.half_activations
+    }
+
+    /// Refuses an adapter without a feature that `flag` asks for.
+    fn check_offers(&self, feature: wgpu::Features, what: &str, flag: &str) -> Result<()> {
+        if !self.adapter.features().contains(feature) {
+            bail!(Error::NoDevice(format!(
+                "{} through {} offers no {what}; leave {flag} out, or use another --adapter or --backend (see `gpu-mnist \
+                 devices`)",
+                self.info.name, self.info.backend
+            )));
+        }
+        Ok(())
     }
 
     /// What it is.
@@ -316,7 +337,9 @@ impl Adapter {
             max_color_attachments: offered.max_color_attachments.min(8),
             ..wgpu::Limits::default().or_worse_values_from(&offered)
         };
-        let optional = if self.subgroups { wgpu::Features::SUBGROUP } else { wgpu::Features::empty() };
+        let mut optional = wgpu::Features::empty();
+        optional.set(wgpu::Features::SUBGROUP, self.subgroups);
+        optional.set(wgpu::Features::SHADER_F16, self.half_activations);
         let request = self.adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("gpu-mnist"),
             // For `bench`; costs nothing where no pass is timed.

@@ -88,7 +88,8 @@ impl Binder<'_> {
         let offset = uniforms.push(&call.params);
         let mut entries = vec![uniform_entry(buffer, offset, 4 * call.params.len())];
         for (index, id) in call.buffers.iter().enumerate() {
-            let size = std::num::NonZeroU64::new(4 * self.plan.words(*id).next_multiple_of(4) as u64);
+            let words = self.plan.buffers[id.0].memory_words();
+            let size = std::num::NonZeroU64::new(4 * words.next_multiple_of(4) as u64);
             let buffer = &self.buffers[self.slots.of[id.0]];
             entries.push(wgpu::BindGroupEntry {
                 binding: index as u32 + 1,
@@ -109,7 +110,7 @@ impl Binder<'_> {
             layout: self.pipelines.layout(call.op),
             entries: &entries,
         });
-        let pipeline = self.pipelines.find(call.op, &kernel, !parts.is_empty());
+        let pipeline = self.pipelines.find(call.op, &kernel, &self.plan.halves(call), !parts.is_empty());
         Dispatch { pipeline, bind_group, grid: kernel.grid, parts }
     }
 }

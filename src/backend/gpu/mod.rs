@@ -5,6 +5,7 @@
 
 pub mod adapter;
 mod bind;
+mod halves;
 mod memory;
 mod pace;
 mod pipeline;
@@ -38,6 +39,8 @@ pub struct Gpu {
     health: Health,
     buffers: Vec<wgpu::Buffer>,
     slot_of: Vec<usize>,
+    /// Which buffers are in half precision.
+    halves: Vec<bool>,
     pipelines: Pipelines,
     programs: Vec<Program>,
     part_group: wgpu::BindGroup,
@@ -53,6 +56,8 @@ impl Gpu {
     /// # Errors
     /// When the adapter lacks a limit, a kernel does not compile, or memory runs out.
     pub fn new(plan: &Plan, adapter: &Adapter, checks: Checks) -> Result<Self> {
+        let half_activations = adapter.uses_half_activations().then(|| plan.clone().with_half_activations());
+        let plan = half_activations.as_ref().unwrap_or(plan);
         let slots = Slots::assign(plan, Reuse::ByLifetime);
         let faults = adapter.faults().clone();
         // Before anything is allocated, or even the device opened.
@@ -89,6 +94,7 @@ impl Gpu {
             health,
             buffers,
             slot_of: slots.of,
+            halves: plan.buffers.iter().map(|buffer| buffer.half).collect(),
             pipelines,
             programs,
             part_group,
@@ -101,6 +107,24 @@ impl Gpu {
 
     fn buffer(&self, id: BufferId) -> &wgpu::Buffer {
         &self.buffers[self.slot_of[id.0]]
+    }
+
+    /// Writes numbers to a buffer in half precision. What shares a word with the first or the last of them is kept.
+    fn write_halves(&mut self, buffer: BufferId, first: usize, numbers: &[u32]) -> Result<()> {
+        let mut packed = vec![0; (first + numbers.len()).div_ceil(2) - first / 2];
+        transfer::read(&self.device, &self.queue, &self.health, self.buffer(buffer), first / 2, &mut packed)?;
+        halves::pack(numbers, first % 2, &mut packed);
+        let place = 4 * (first / 2) as u64;
+        self.queue.write_buffer(self.buffer(buffer), place, bytemuck::cast_slice(&packed));
+        self.health.check()
+    }
+
+    /// Reads numbers of a buffer in half precision.
+    fn read_halves(&self, buffer: BufferId, first: usize, numbers: &mut [u32]) -> Result<()> {
+        let mut packed = vec![0; (first + numbers.len()).div_ceil(2) - first / 2];
+        transfer::read(&self.device, &self.queue, &self.health, self.buffer(buffer), first / 2, &mut packed)?;
+        halves::unpack(&packed, first % 2, numbers);
+        Ok(())
     }
 
     /// Records a program `times` times in one pass and submits it.
@@ -169,12 +193,22 @@ impl Backend for Gpu {
     }
 
     fn write(&mut self, buffer: BufferId, first: usize, words: &[u32]) -> Result<()> {
+        if self.is_half(buffer) {
+            return self.write_halves(buffer, first, words);
+        }
         self.queue.write_buffer(self.buffer(buffer), 4 * first as u64, bytemuck::cast_slice(words));
         self.health.check()
     }
 
+    fn is_half(&self, buffer: BufferId) -> bool {
+        self.halves[buffer.0]
+    }
+
     fn read(&mut self, buffer: BufferId, first: usize, words: &mut [u32]) -> Result<()> {
         self.in_flight.clear();
+        if self.is_half(buffer) {
+            return self.read_halves(buffer, first, words);
+        }
         transfer::read(&self.device, &self.queue, &self.health, self.buffer(buffer), first, words)
     }
 

@@ -17,17 +17,18 @@ pub enum Checks {
     On,
 }
 
-/// Op, constants, and whether it runs parts of its grid.
-type Key = (&'static str, Vec<(&'static str, u32)>, bool);
+/// Op, constants, which of its buffers are in half precision, and whether it runs parts of its grid.
+type Key = (&'static str, Vec<(&'static str, u32)>, Vec<bool>, bool);
 
-fn key(op: &dyn Op, kernel: &Kernel, in_parts: bool) -> Key {
-    (op.name(), kernel.constants.clone(), in_parts)
+fn key(op: &dyn Op, kernel: &Kernel, halves: &[bool], in_parts: bool) -> Key {
+    (op.name(), kernel.constants.clone(), halves.to_vec(), in_parts)
 }
 
 /// A pipeline to be built.
 struct Work {
     op: &'static dyn Op,
     kernel: Kernel,
+    halves: Vec<bool>,
     in_parts: bool,
 }
 
@@ -64,9 +65,9 @@ impl Pipelines {
         for call in plan.programs.iter().flat_map(|program| &program.calls) {
             layouts.entry(call.op.name()).or_insert_with(|| layout(device, call.op, how.class));
             let kernel = call.op.kernel(&call.params, how.class);
-            let in_parts = in_parts(call);
-            index.entry(key(call.op, &kernel, in_parts)).or_insert_with(|| {
-                work.push(Work { op: call.op, kernel, in_parts });
+            let (halves, in_parts) = (plan.halves(call), in_parts(call));
+            index.entry(key(call.op, &kernel, &halves, in_parts)).or_insert_with(|| {
+                work.push(Work { op: call.op, kernel, halves, in_parts });
                 work.len() - 1
             });
         }
@@ -79,8 +80,8 @@ impl Pipelines {
         &self.pipelines[index]
     }
 
-    pub(super) fn find(&self, op: &dyn Op, kernel: &Kernel, in_parts: bool) -> usize {
-        self.index[&key(op, kernel, in_parts)]
+    pub(super) fn find(&self, op: &dyn Op, kernel: &Kernel, halves: &[bool], in_parts: bool) -> usize {
+        self.index[&key(op, kernel, halves, in_parts)]
     }
 
     pub(super) fn layout(&self, op: &dyn Op) -> &wgpu::BindGroupLayout {
@@ -125,7 +126,7 @@ fn build_all(
 fn build_one(
     device: &wgpu::Device,
     groups: &[Option<&wgpu::BindGroupLayout>],
-    &Work { op, ref kernel, in_parts }: &Work,
+    &Work { op, ref kernel, ref halves, in_parts }: &Work,
     how: Compilation<'_>,
 ) -> Result<wgpu::ComputePipeline> {
     // Error scopes belong to a thread, so each worker has its own.
@@ -141,6 +142,7 @@ fn build_one(
     if how.wrong_op == Some(op.name()) {
         text = shader::plant_fault(op, &text).unwrap_or(text);
     }
+    text = shader::in_halves(op, &text, halves);
     let source = wgpu::ShaderSource::Wgsl(Cow::Owned(text));
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(op.name()), source };
     let module = match how.checks {
