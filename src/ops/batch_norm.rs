@@ -114,6 +114,7 @@ impl Train<'_> {
 
         let gamma = &parameters[p.gamma as usize + first..][..N];
         let beta = &parameters[p.beta as usize + first..][..N];
+        let past_caches = args.past_caches(5);
         for block in 0..shape.blocks {
             let words = shape.words(block, first, N);
             let (x, y) = (&x[words.clone()], args.output(5, words));
@@ -122,7 +123,7 @@ impl Train<'_> {
                 let x = x[g * each..(g + 1) * each].chunks_exact(LANES);
                 for (x, y) in x.zip(y[g * each..].chunks_exact_mut(LANES)) {
                     let normal = s.fma(s.sub(s.load(x), mean[g]), scale, beta);
-                    s.store(y, activation_simd::apply(s, activation, normal));
+                    s.put(y, activation_simd::apply(s, activation, normal), past_caches);
                 }
             }
         }

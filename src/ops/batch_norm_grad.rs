@@ -87,6 +87,7 @@ impl Backward<'_> {
                 }
             }
         }
+        let past_caches = args.past_caches(6);
         let (mut beta_grad, mut gamma_grad) = ([0.0; N], [0.0; N]);
         for g in 0..N {
             beta_grad[g] = s.sum(sums[g]);
@@ -112,7 +113,7 @@ impl Backward<'_> {
                     let centred = s.fma(normal, minus_product, s.sub(s.load(y_grad), average));
                     let slope = activation_simd::derivative_from_output(s, activation, x);
                     let gradient = s.mul(s.mul(centred, scale), slope);
-                    s.store(x_grad, s.select_gt(mask, half, gradient, zero));
+                    s.put(x_grad, s.select_gt(mask, half, gradient, zero), past_caches);
                 }
             }
         }

@@ -201,7 +201,10 @@ impl simd::Kernel for Run<'_> {
         }
         let units = p.units as usize;
         let (blocks, features) = (part.blocks_of(p.blocks as usize), part.features(units));
+        let dropout = p.dropout().mask(args.input_words(2));
         let epilogue = Epilogue {
+            // Dropout reads it once more.
+            past_caches: dropout.is_none() && args.past_caches(3),
             bias: &args.input(1)[p.bias as usize..][..units],
             activation: Activation::from_code(p.activation),
             args,
@@ -210,7 +213,7 @@ impl simd::Kernel for Run<'_> {
             Split::Pieces { .. } => self.add_pieces(s, blocks.clone(), features.clone(), epilogue),
             _ => self.product(blocks.clone()).run::<S, false>(s, blocks.clone(), features.clone(), epilogue),
         }
-        if let Some(mask) = p.dropout().mask(args.input_words(2)) {
+        if let Some(mask) = dropout {
             for block in blocks {
                 let words = (block * units + features.start) * LANES..(block * units + features.end) * LANES;
                 mask.apply(s, words.start, args.output(3, words));
@@ -240,7 +243,8 @@ impl<'a> Run<'a> {
         let first = piece_start(piece, inputs);
         let product =
             Product { terms: (first, piece_start(piece + 1, inputs) - first), ..self.product(0..blocks) };
-        let keep = KeepPiece { first: piece * blocks * units, units, args: self.args };
+        let past_caches = self.args.past_caches(4);
+        let keep = KeepPiece { first: piece * blocks * units, units, past_caches, args: self.args };
         product.run::<S, false>(s, 0..blocks, 0..units, keep);
     }
 
@@ -273,6 +277,7 @@ struct KeepPiece<'a> {
     /// Vectors before those of this piece.
     first: usize,
     units: usize,
+    past_caches: bool,
     args: &'a CpuArgs<'a>,
 }
 
@@ -280,11 +285,12 @@ impl<S: Simd> Finish<S> for KeepPiece<'_> {
     #[inline(always)]
     fn finish(&mut self, s: S, block: usize, unit: usize, sums: S::V) {
         let at = (self.first + block * self.units + unit) * LANES;
-        s.store(self.args.output(4, at..at + LANES), sums);
+        s.put(self.args.output(4, at..at + LANES), sums, self.past_caches);
     }
 }
 
 struct Epilogue<'a> {
+    past_caches: bool,
     bias: &'a [f32],
     activation: Activation,
     args: &'a CpuArgs<'a>,
@@ -295,6 +301,6 @@ impl<S: Simd> Finish<S> for Epilogue<'_> {
     fn finish(&mut self, s: S, block: usize, unit: usize, sums: S::V) {
         let y = activation_simd::apply(s, self.activation, s.add(sums, s.splat(self.bias[unit])));
         let at = (block * self.bias.len() + unit) * LANES;
-        s.store(self.args.output(3, at..at + LANES), y);
+        s.put(self.args.output(3, at..at + LANES), y, self.past_caches);
     }
 }

@@ -188,7 +188,10 @@ impl simd::Kernel for Run<'_> {
             terms: (0, units),
         };
         let kept = p.dropout().undo(1.0);
-        let epilogue = Epilogue { inputs, activation: Activation::from_code(p.activation), kept, args };
+        // Dropout reads it once more.
+        let past_caches = dropout.is_none() && args.past_caches(4);
+        let activation = Activation::from_code(p.activation);
+        let epilogue = Epilogue { inputs, activation, kept, past_caches, args };
         product.run::<S, true>(s, blocks.clone(), features.clone(), epilogue);
         if let Some(mask) = dropout {
             for block in blocks {
@@ -205,6 +208,7 @@ struct Epilogue<'a> {
     activation: Activation,
     /// What undoes the growth of elements that dropout kept.
     kept: f32,
+    past_caches: bool,
     args: &'a CpuArgs<'a>,
 }
 
@@ -214,6 +218,6 @@ impl<S: Simd> Finish<S> for Epilogue<'_> {
         let at = (block * self.inputs + k) * LANES;
         let x = s.mul(s.load(self.args.input_part(2, at..at + LANES)), s.splat(self.kept));
         let slope = activation_simd::derivative_from_output(s, self.activation, x);
-        s.store(self.args.output(4, at..at + LANES), s.mul(sums, slope));
+        s.put(self.args.output(4, at..at + LANES), s.mul(sums, slope), self.past_caches);
     }
 }

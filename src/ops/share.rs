@@ -1,7 +1,10 @@
 //! How the CPU backend shares one call among threads, and the buffers as its kernels see them.
 
+use super::simd;
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a call divides into parts that can run at the same time.
 ///
@@ -180,6 +183,15 @@ impl SharedBuffer {
     }
 }
 
+/// What one thread writes and others read next.
+#[derive(Clone, Debug, Default)]
+pub struct Handover {
+    /// A bit for each binding, the first the lowest: whether it is that.
+    pub outputs: u32,
+    /// Whether it is slow for a processor to write what another has read.
+    pub caches_are_apart: Arc<AtomicBool>,
+}
+
 /// The buffers of one call, in binding order.
 ///
 /// # Contract
@@ -188,6 +200,7 @@ impl SharedBuffer {
 /// [`CpuArgs::output`], and each `output` call states the range that the part owns.
 pub struct CpuArgs<'a> {
     buffers: Vec<SharedBuffer>,
+    handover: Handover,
     lifetime: PhantomData<&'a mut [u32]>,
 }
 
@@ -197,7 +210,28 @@ impl<'a> CpuArgs<'a> {
     /// # Safety
     /// The memory must stay valid for `'a`, the buffers must be distinct, and no thread may break the contract above.
     pub unsafe fn new(buffers: Vec<SharedBuffer>) -> Self {
-        Self { buffers, lifetime: PhantomData }
+        Self { buffers, handover: Handover::default(), lifetime: PhantomData }
+    }
+
+    /// The same with outputs that other threads read next.
+    pub fn with_handover(self, handover: Handover) -> Self {
+        Self { handover, ..self }
+    }
+
+    /// Whether the output at `binding` should go [past the caches](super::simd::Simd::stream).
+    #[inline]
+    pub fn past_caches(&self, binding: usize) -> bool {
+        let Handover { outputs, caches_are_apart } = &self.handover;
+        outputs >> binding & 1 != 0 && caches_are_apart.load(Ordering::Relaxed)
+    }
+
+    /// Waits until what went past the caches is where other threads find it.
+    #[inline]
+    pub fn finish(&self) {
+        let Handover { outputs, caches_are_apart } = &self.handover;
+        if *outputs != 0 && caches_are_apart.load(Ordering::Relaxed) {
+            simd::finish_streams();
+        }
     }
 
     /// A whole f32 buffer, to be read.

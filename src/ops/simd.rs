@@ -23,6 +23,17 @@ pub trait Simd: Copy + Send + Sync {
     fn load(self, from: &[f32]) -> Self::V;
     /// Puts the lanes into the first 16 numbers of `to`.
     fn store(self, to: &mut [f32], v: Self::V);
+    /// The same past the caches, if the instructions can: what another thread reads next, whose cache is far away. Before it
+    /// does, [`finish_streams`] has to be called.
+    #[inline(always)]
+    fn stream(self, to: &mut [f32], v: Self::V) {
+        self.store(to, v);
+    }
+    /// [`Simd::stream`] or [`Simd::store`].
+    #[inline(always)]
+    fn put(self, to: &mut [f32], v: Self::V, past_caches: bool) {
+        if past_caches { self.stream(to, v) } else { self.store(to, v) }
+    }
     /// Brings the cache line of `from[at]` closer, if the instructions can; `at` may be past the end.
     #[inline(always)]
     fn prefetch(self, _from: &[f32], _at: usize) {}
@@ -206,6 +217,16 @@ pub fn dispatch<K: Kernel>(kernel: K) {
         }
     }
     kernel.run(Plain);
+}
+
+/// Waits until what this thread has [streamed](Simd::stream) is in memory, so that it may tell other threads of it.
+#[inline]
+pub fn finish_streams() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor has it.
+    unsafe {
+        std::arch::x86_64::_mm_sfence();
+    }
 }
 
 /// [`Simd::ACCUMULATORS`] of the instructions that [`dispatch`] picks.
@@ -411,6 +432,15 @@ mod x86 {
             unsafe { _mm512_storeu_ps(to.as_mut_ptr(), v) }
         }
         #[inline(always)]
+        fn stream(self, to: &mut [f32], v: __m512) {
+            let to = &mut to[..LANES];
+            if !to.as_ptr().cast::<super::Vector>().is_aligned() {
+                return self.store(to, v);
+            }
+            // SAFETY: 16 numbers and their alignment, checked above.
+            unsafe { _mm512_stream_ps(to.as_mut_ptr(), v) }
+        }
+        #[inline(always)]
         fn prefetch(self, from: &[f32], at: usize) {
             // SAFETY: prefetching reads nothing; any address will do.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(from.as_ptr().wrapping_add(at).cast()) }
@@ -574,6 +604,18 @@ mod x86 {
             unsafe {
                 _mm256_storeu_ps(to.as_mut_ptr(), v[0]);
                 _mm256_storeu_ps(to.as_mut_ptr().add(8), v[1]);
+            }
+        }
+        #[inline(always)]
+        fn stream(self, to: &mut [f32], v: Self::V) {
+            let to = &mut to[..LANES];
+            if !to.as_ptr().cast::<super::Vector>().is_aligned() {
+                return self.store(to, v);
+            }
+            // SAFETY: 16 numbers and their alignment, checked above.
+            unsafe {
+                _mm256_stream_ps(to.as_mut_ptr(), v[0]);
+                _mm256_stream_ps(to.as_mut_ptr().add(8), v[1]);
             }
         }
         #[inline(always)]

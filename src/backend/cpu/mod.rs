@@ -1,5 +1,6 @@
 //! The CPU backend: threads that live as long as the plan and meet at a spinning barrier.
 
+mod caches;
 mod memory;
 mod passing;
 mod pool;
@@ -9,6 +10,7 @@ use super::{Backend, DeviceInfo};
 use crate::ops::simd;
 use crate::plan::{BufferId, Plan, ProgramId, Reuse, Slots};
 use anyhow::Result;
+use caches::Caches;
 use memory::Memory;
 use pool::Pool;
 use schedule::Schedule;
@@ -21,6 +23,7 @@ pub struct Cpu {
     memory: Memory,
     schedules: Vec<Arc<Schedule>>,
     pool: Pool,
+    caches: Arc<Caches>,
 }
 
 impl Cpu {
@@ -35,12 +38,13 @@ impl Cpu {
         let words = [&slots.words[..], &[schedule::scratch_words(plan)]].concat();
         let passing = [&passing::passing(plan, threads)[..], &[None]].concat();
         let mut memory = Memory::new(&words, &passing, threads)?;
+        let caches = Arc::new(Caches::default());
         let schedules = plan
             .programs
             .iter()
             .map(|program| {
                 let threads = schedule::useful_threads(threads, program);
-                Arc::new(Schedule::new(program, plan, &slots, &mut memory, threads))
+                Arc::new(Schedule::new(program, plan, &slots, &mut memory, threads, &caches.are_apart))
             })
             .collect();
         Ok(Self {
@@ -49,6 +53,7 @@ impl Cpu {
             memory,
             schedules,
             pool: Pool::new(threads),
+            caches,
         })
     }
 
@@ -82,9 +87,13 @@ impl Backend for Cpu {
 
     fn run(&mut self, program: ProgramId, times: usize) -> Result<()> {
         let schedule = Arc::clone(&self.schedules[program.0]);
+        let caches = Arc::clone(&self.caches);
         self.pool.run(
             schedule.threads,
             Arc::new(move |thread| {
+                if schedule.hands_on {
+                    caches.look(thread);
+                }
                 for _ in 0..times {
                     for segment in &schedule.segments {
                         segment.run(thread);

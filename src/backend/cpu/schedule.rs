@@ -4,9 +4,11 @@
 
 use super::memory::Memory;
 use super::pool::Thread;
-use crate::ops::share::{CpuArgs, Part, Region, SharedBuffer, Split};
+use crate::ops::share::{CpuArgs, Handover, Part, Region, SharedBuffer, Split};
 use crate::ops::{Access, Element, Op, Slot};
 use crate::plan::{Call, Plan, Program, Slots};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Floating-point operations of a program for which one more thread pays (benches/README.md).
 const WORTH_A_THREAD: u64 = 2_000_000;
@@ -67,13 +69,15 @@ pub(super) enum Segment {
 }
 
 /// A call, shared by the threads.
-type BoundCallRef = std::sync::Arc<BoundCall>;
+type BoundCallRef = Arc<BoundCall>;
 
 /// The segments of a program.
 pub(super) struct Schedule {
     /// Threads that it is made for.
     pub(super) threads: usize,
     pub(super) segments: Vec<Segment>,
+    /// Whether threads write what others read next.
+    pub(super) hands_on: bool,
 }
 
 impl Schedule {
@@ -83,17 +87,25 @@ impl Schedule {
         slots: &Slots,
         memory: &mut Memory,
         threads: usize,
+        caches_are_apart: &Arc<AtomicBool>,
     ) -> Self {
         let mut segments: Vec<Segment> = Vec::new();
         let mut touched: Vec<Touch> = Vec::new();
-        for group in groups(program) {
+        let groups = groups(program);
+        let mut hands_on = false;
+        for (number, group) in groups.iter().enumerate() {
             let touches: Vec<Touch> = group.calls.iter().flat_map(|call| touches(call, slots)).collect();
             if touches.iter().any(|new| touched.iter().any(|old| old.needs_barrier(new))) {
                 segments.push(Segment::Barrier);
                 touched.clear();
             }
-            let mut bound: Vec<BoundCallRef> =
-                group.calls.iter().map(|call| bind(call, plan, slots, memory, threads)).collect();
+            let mut bound: Vec<BoundCallRef> = Vec::new();
+            for call in &group.calls {
+                let outputs = handed_on(&groups, number, call, slots);
+                hands_on |= outputs != 0;
+                let handover = Handover { outputs, caches_are_apart: Arc::clone(caches_are_apart) };
+                bound.push(bind(call, plan, slots, memory, threads, &handover));
+            }
             if let Split::Blocks { count, align } = group.split {
                 segments.push(Segment::Blocks { calls: bound, count, align });
             } else if let Some(call) = bound.pop() {
@@ -111,11 +123,45 @@ impl Schedule {
         }
         // The program may run once more.
         segments.push(Segment::Barrier);
-        Self { threads, segments }
+        Self { threads, segments, hands_on: hands_on && threads > 1 }
     }
 }
 
-fn bind(call: &Call, plan: &Plan, slots: &Slots, memory: &mut Memory, threads: usize) -> BoundCallRef {
+/// Which outputs of a call the next group that has them takes from other threads: none that the call's own group goes on with.
+/// A bit for each binding; the scratch buffer, if there is one, comes after the call's own.
+fn handed_on(groups: &[Group<'_>], group: usize, call: &Call, slots: &Slots) -> u32 {
+    let later = groups[group + 1..].iter().chain(&groups[..group]);
+    let pieces = matches!(call.op.split(&call.params), Split::Pieces { .. });
+    let outputs = call.op.bindings().iter().enumerate().map(|(binding, bound)| {
+        let id = call.buffers[binding];
+        let goes_on = groups[group].calls.iter().any(|other| {
+            let taken = other.buffers.iter().position(|&buffer| buffer == id);
+            taken.is_some_and(|taken| other.op.bindings()[taken].access == Access::Read)
+        });
+        let mut next = later.clone().flat_map(|group| &group.calls).filter(|call| call.buffers.contains(&id));
+        let needs_barrier = |next: &&Call| {
+            let meets = |a: &Touch| {
+                touches(next, slots).iter().any(|b| a.slot == slots.of[id.0] && a.needs_barrier(b))
+            };
+            touches(call, slots).iter().any(meets)
+        };
+        bound.access == Access::Write && !goes_on && next.next().is_some_and(needs_barrier)
+    });
+    outputs
+        .chain(pieces.then_some(true))
+        .enumerate()
+        .map(|(binding, output)| u32::from(output) << binding)
+        .sum()
+}
+
+fn bind(
+    call: &Call,
+    plan: &Plan,
+    slots: &Slots,
+    memory: &mut Memory,
+    threads: usize,
+    handover: &Handover,
+) -> BoundCallRef {
     let args = (0..threads).map(|thread| {
         let mut buffers: Vec<SharedBuffer> =
             call.buffers.iter().map(|id| memory.share(slots.of[id.0], plan.words(*id), thread)).collect();
@@ -124,7 +170,7 @@ fn bind(call: &Call, plan: &Plan, slots: &Slots, memory: &mut Memory, threads: u
         }
         // SAFETY: the backend owns the memory as long as its threads, which alone hold the schedule; the plan binds
         // distinct buffers; ops keep the contract of `CpuArgs`, and barriers part the segments.
-        unsafe { CpuArgs::new(buffers) }
+        unsafe { CpuArgs::new(buffers) }.with_handover(handover.clone())
     });
     BoundCallRef::new(BoundCall { op: call.op, params: call.params.clone(), args: args.collect() })
 }
@@ -192,17 +238,17 @@ impl Segment {
                 let end = (runs * (index + 1) / threads * align).min(*count);
                 for block in first..end {
                     for call in calls {
-                        call.op.cpu(&call.params, &call.args[index], Part::Blocks(block..block + 1));
+                        call.run(index, Part::Blocks(block..block + 1));
                     }
                 }
             }
             Self::Pieces(call, count) => {
                 for piece in count * index / threads..count * (index + 1) / threads {
-                    call.op.cpu(&call.params, &call.args[index], Part::Piece(piece));
+                    call.run(index, Part::Piece(piece));
                 }
             }
             Self::Shares(call) => {
-                call.op.cpu(&call.params, &call.args[index], Part::Share { index, of: threads });
+                call.run(index, Part::Share { index, of: threads });
             }
             Self::Whole(call) if index == 0 => call.reference(),
             Self::Whole(_) => {}
@@ -211,6 +257,13 @@ impl Segment {
 }
 
 impl BoundCall {
+    /// Runs a part of it on a thread.
+    fn run(&self, thread: usize, part: Part) {
+        let args = &self.args[thread];
+        self.op.cpu(&self.params, args, part);
+        args.finish();
+    }
+
     fn reference(&self) {
         let args = &self.args[0];
         let slots = self.op.bindings().iter().enumerate().map(|(i, binding)| match binding.element {
@@ -225,14 +278,16 @@ impl BoundCall {
 mod tests {
     use super::*;
     use crate::ops::activation::Activation;
+    use crate::ops::case::Case;
     use crate::ops::dense::{self, Dense};
     use crate::ops::dense_weight_update_sgd::{self, DenseWeightUpdateSgd};
+    use crate::ops::{self, simd};
     use crate::plan::{BufferId, Lifetime, Reuse};
 
     const FEATURES: u32 = 64;
 
-    /// Two layers, and the updates of their weights; a letter for each segment.
-    fn segments(threads: usize) -> String {
+    /// Two layers, and the updates of their weights.
+    fn plan() -> Plan {
         let mut plan = Plan::default();
         let program = plan.program("train");
         let mut buffer = |name: &str| plan.buffer(name, 9000, Lifetime::Run);
@@ -263,10 +318,16 @@ mod tests {
             let buffers = [from, gradient, schedule, control, parameters, velocity];
             plan.call(program, "", &DenseWeightUpdateSgd, &params, &buffers);
         }
+        plan
+    }
+
+    /// A letter for each segment.
+    fn segments(threads: usize) -> String {
+        let plan = plan();
         let slots = Slots::assign(&plan, Reuse::Never);
         let passing = vec![None; slots.words.len()];
         let mut memory = Memory::new(&slots.words, &passing, threads).unwrap();
-        let schedule = Schedule::new(&plan.programs[0], &plan, &slots, &mut memory, threads);
+        let schedule = Schedule::new(&plan.programs[0], &plan, &slots, &mut memory, threads, &Arc::default());
         let letter = |segment: &Segment| match segment {
             Segment::Barrier => '|',
             Segment::Blocks { .. } => 'B',
@@ -282,5 +343,57 @@ mod tests {
         // The second layer reads all of y; its update overwrites weights that others may still read; the update of
         // the first layer touches nothing of that.
         assert_eq!(segments(2), "S|S|SS|");
+    }
+
+    #[test]
+    fn outputs_are_handed_on_to_the_calls_that_read_what_others_wrote() {
+        let plan = plan();
+        let slots = Slots::assign(&plan, Reuse::Never);
+        let groups = groups(&plan.programs[0]);
+        let outputs = |group: usize| handed_on(&groups, group, groups[group].calls[0], &slots);
+        assert_eq!(outputs(0), 0b1000, "every thread reads all of y");
+        assert_eq!(outputs(1), 0, "nothing reads z");
+        assert_eq!(outputs(2), 0, "updated in place");
+    }
+
+    #[test]
+    fn what_goes_past_the_caches_has_the_same_bits() {
+        let run = |op: &dyn Op, case: &Case<Vec<u32>>, apart: bool| {
+            let contents = case.buffers.iter().enumerate().map(|(i, fill)| fill.make(1, i));
+            let mut contents: Vec<Vec<u32>> = contents.collect();
+            let split = op.split(&case.params);
+            if let Split::Pieces { scratch, .. } = split {
+                contents.push(vec![0; scratch]);
+            }
+            let sizes: Vec<usize> = contents.iter().map(Vec::len).collect();
+            let mut memory = Memory::new(&sizes, &vec![None; sizes.len()], 1).unwrap();
+            let mut buffers = Vec::new();
+            for (slot, words) in contents.iter().enumerate() {
+                memory.slot_mut(slot).copy_from_slice(words);
+                buffers.push(memory.share(slot, words.len(), 0));
+            }
+            let caches_are_apart = Arc::new(AtomicBool::new(apart));
+            let handover = Handover { outputs: u32::MAX, caches_are_apart };
+            // SAFETY: the buffers are distinct and outlive the arguments, which one thread has.
+            let args = unsafe { CpuArgs::new(buffers) }.with_handover(handover);
+            let whole = Part::Share { index: 0, of: 1 };
+            match split {
+                Split::Blocks { count, .. } => op.cpu(&case.params, &args, Part::Blocks(0..count)),
+                Split::Pieces { count, .. } => {
+                    (0..count).for_each(|piece| op.cpu(&case.params, &args, Part::Piece(piece)));
+                    op.cpu(&case.params, &args, whole);
+                }
+                Split::Shares => op.cpu(&case.params, &args, whole),
+                Split::Whole => {}
+            }
+            simd::finish_streams();
+            (0..sizes.len()).map(|slot| memory.slot_mut(slot).to_vec()).collect::<Vec<_>>()
+        };
+        for op in ["dense", "dense_input_grad", "batch_norm", "batch_norm_grad"] {
+            let op = ops::by_name(op).unwrap();
+            for case in op.cases() {
+                assert!(run(op, &case, false) == run(op, &case, true), "{}, {}", op.name(), case.name);
+            }
+        }
     }
 }
