@@ -89,6 +89,17 @@ pub struct HostWork {
     pub submissions: u64,
 }
 
+impl HostWork {
+    /// What was done after `before`.
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            time: self.time.saturating_sub(before.time),
+            dispatches: self.dispatches - before.dispatches,
+            submissions: self.submissions - before.submissions,
+        }
+    }
+}
+
 /// An interpreter of one plan.
 pub trait Backend {
     /// What runs the plan.

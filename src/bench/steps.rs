@@ -111,6 +111,9 @@ impl Runner {
     }
 }
 
+/// Steps after which the host's time is told, as a GPU that is quick gets them at least.
+const STEPS_TOGETHER: usize = 16;
+
 /// Measures a recipe's training step; `ops` are the figures of its calls.
 ///
 /// # Errors
@@ -123,11 +126,13 @@ pub fn measure(
 ) -> Result<StepFigures> {
     let mut runner = Runner::new(subject)?;
     let batch_size = runner.batch_size();
-    let before = runner.host_work();
+    let calls = ops.iter().map(|op| op.count).sum::<usize>();
     let seconds = measure::seconds(&effort.of_steps(), usize::MAX, |times| runner.time(times))?;
-    let after = runner.host_work();
-    let dispatches = (after.dispatches - before.dispatches) as f64;
-    let submissions = (after.submissions - before.submissions).max(1) as f64;
+    // By themselves, since drivers may let a submission wait for those before it.
+    let before = runner.host_work();
+    runner.time(STEPS_TOGETHER)?;
+    let host = runner.host_work().since(before);
+    let (dispatches, submissions) = (host.dispatches as f64, host.submissions.max(1) as f64);
     let sum = |of: &dyn Fn(&OpFigures) -> u64| ops.iter().map(|op| op.count as u64 * of(op)).sum::<u64>();
     let (flops, bytes) = (sum(&|op| op.flops), sum(&|op| op.bytes));
     let least = |op: &OpFigures| {
@@ -137,14 +142,14 @@ pub fn measure(
     Ok(StepFigures {
         recipe: subject.recipe.name.clone(),
         batch_size,
-        dispatches: ops.iter().map(|op| op.count).sum(),
+        dispatches: calls,
         seconds,
         images_per_second: batch_size as f64 / seconds.median,
         flops,
         bytes,
         gflop_per_s: flops as f64 / seconds.median * 1e-9,
         share: ops.iter().map(least).sum::<f64>() / seconds.median,
-        record_seconds: (after.time - before.time).as_secs_f64() / dispatches.max(1.0),
+        record_seconds: host.time.as_secs_f64() / dispatches.max(1.0),
         dispatches_per_submission: dispatches / submissions,
         parts_share: ops.iter().map(OpFigures::seconds_of_step).sum::<f64>() / seconds.median,
         parts: parts(ops),

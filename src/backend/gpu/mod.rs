@@ -18,7 +18,7 @@ use super::{Backend, Clock, DeviceInfo, HostWork};
 use crate::plan::{BufferId, Plan, ProgramId, Reuse, Slots};
 use adapter::Adapter;
 use anyhow::Result;
-use bind::{Binder, Program, parts_of};
+use bind::{Binder, Program, STEPS_PER_SUBMISSION, parts_of};
 use pipeline::{Compilation, Pipelines};
 use rehearsal::Faults;
 use std::collections::VecDeque;
@@ -31,6 +31,14 @@ pub use pipeline::Checks;
 
 /// Submissions in flight; more would only delay errors and use memory.
 const IN_FLIGHT: usize = 3;
+/// Runs of a program that the device has been given.
+struct Submission {
+    index: wgpu::SubmissionIndex,
+    at: Instant,
+    program: ProgramId,
+    runs: usize,
+}
+
 /// Runs a plan on an adapter.
 pub struct Gpu {
     info: DeviceInfo,
@@ -44,7 +52,7 @@ pub struct Gpu {
     pipelines: Pipelines,
     programs: Vec<Program>,
     part_group: wgpu::BindGroup,
-    in_flight: VecDeque<wgpu::SubmissionIndex>,
+    in_flight: VecDeque<Submission>,
     timer: Option<Timer>,
     faults: Faults,
     host_work: HostWork,
@@ -151,7 +159,8 @@ impl Gpu {
                 }
             }
         }
-        self.in_flight.push_back(self.queue.submit([encoder.finish()]));
+        let index = self.queue.submit([encoder.finish()]);
+        self.in_flight.push_back(Submission { index, at: Instant::now(), program, runs: times });
         self.host_work.time += start.elapsed();
         self.host_work.dispatches += (times * self.programs[program.0].dispatches.len()) as u64;
         self.host_work.submissions += 1;
@@ -159,7 +168,11 @@ impl Gpu {
         if self.in_flight.len() > IN_FLIGHT
             && let Some(oldest) = self.in_flight.pop_front()
         {
-            self.health.wait(&self.device, Some(oldest))?;
+            self.health.wait(&self.device, Some(oldest.index))?;
+            let program = &mut self.programs[oldest.program.0];
+            if oldest.runs >= program.runs {
+                program.runs = pace::more_runs(program.runs, oldest.at.elapsed(), STEPS_PER_SUBMISSION);
+            }
         }
         self.health.check()
     }
@@ -217,8 +230,9 @@ impl Backend for Gpu {
     }
 
     fn run(&mut self, program: ProgramId, times: usize) -> Result<()> {
-        let (mut left, each) = (times, self.programs[program.0].runs);
+        let mut left = times;
         while left > 0 {
+            let each = self.programs[program.0].runs;
             // The rest rides along rather than in a small submission of its own.
             let steps = if each > 1 && left < 2 * each { left } else { each };
             self.submit(program, steps, false)?;

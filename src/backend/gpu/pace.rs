@@ -1,7 +1,7 @@
 //! How long a dispatch may take on a slow GPU, so that none of them trips a driver's watchdog.
 //!
 //! Drivers reset a GPU whose work does not end: Windows after 2 s (TDR), Linux drivers after 2 to 10 s, and a desktop stutters
-//! long before. Nothing is measured here, since the device that must not be lost is the one that nobody has tried: an op's
+//! long before. Nothing is measured at first, since the device that must not be lost is the one that nobody has tried: an op's
 //! least work is divided by what a slow GPU gets done, and a grid that would take more than [`LONGEST`] is dispatched in parts.
 //! Workgroups do not know of each other, so the parts yield the same bits as the whole.
 
@@ -57,6 +57,12 @@ pub(super) fn runs_per_submission(program: Duration, most: usize) -> usize {
     (fitting as usize).clamp(1, most)
 }
 
+/// Runs in the next submission, after one of `runs` that took no more than `took`: twice as many, as long as they should take no
+/// more than half of the longest.
+pub(super) fn more_runs(runs: usize, took: Duration, most: usize) -> usize {
+    if 4 * took < LONGEST_SUBMISSION { most.min(2 * runs).max(runs) } else { runs }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +102,9 @@ mod tests {
         assert_eq!(runs_per_submission(Duration::from_micros(10), 16), 16);
         assert_eq!(runs_per_submission(Duration::from_millis(300), 16), 3);
         assert_eq!(runs_per_submission(Duration::from_secs(9), 16), 1);
+        assert_eq!(more_runs(3, Duration::from_millis(20), 16), 6);
+        assert_eq!(more_runs(9, Duration::from_millis(20), 16), 16);
+        assert_eq!(more_runs(3, Duration::from_millis(260), 16), 3);
         let cost = Cost { flops: 33_000_000_000, bytes: 4 };
         assert!((estimate(cost).as_secs_f64() - 1.0).abs() < 1e-6);
     }
