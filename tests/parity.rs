@@ -47,33 +47,32 @@ fn the_kernels_of_either_class_agree_with_the_reference() {
     }
 }
 
+/// The adapter with the kernels of either class, if it offers a feature.
+fn with_either_class(feature: &str) -> Vec<Adapter> {
+    let adapters =
+        [DeviceClass::Gpu, DeviceClass::Software].map(|class| Some(any_adapter()?.with_class(class)));
+    let (offering, other): (Vec<Adapter>, _) =
+        adapters.into_iter().flatten().partition(|adapter| adapter.features().contains(&feature));
+    other.iter().for_each(|adapter| println!("{} offers no {feature}", adapter.info().name));
+    offering
+}
+
 #[test]
 fn sums_by_subgroups_agree_with_the_reference() {
-    for class in [DeviceClass::Gpu, DeviceClass::Software] {
-        let Some(adapter) = any_adapter() else { return };
-        if adapter.features().contains(&"subgroup") {
-            let adapter = adapter.with_class(class).with_subgroups().unwrap();
-            let sums = ALL.iter().filter(|op| op.shader().contains("#import workgroup_sum\n"));
-            sums.for_each(|op| check_adapter(&adapter, Some(op.name())));
-        } else {
-            println!("{} offers no subgroups", adapter.info().name);
-        }
+    for adapter in with_either_class("subgroup") {
+        let adapter = adapter.with_subgroups().unwrap();
+        let sums = ALL.iter().filter(|op| op.shader().contains("#import workgroup_sum\n"));
+        sums.for_each(|op| check_adapter(&adapter, Some(op.name())));
     }
 }
 
 #[test]
 fn activations_in_half_precision_agree_with_the_reference() {
-    for class in [DeviceClass::Gpu, DeviceClass::Software] {
-        let Some(adapter) = any_adapter() else { return };
-        if adapter.features().contains(&"shader-f16") {
-            let adapter = adapter.with_class(class).with_half_activations().unwrap();
-            let of_layers = ALL.iter().filter(|op| op.bindings().iter().any(|binding| binding.activations));
-            for op in of_layers {
-                let (plan, cases) = ops::plan(Some(op.name()));
-                check_all(&mut Gpu::new(&plan, &adapter, Checks::Off).unwrap(), &cases);
-            }
-        } else {
-            println!("{} offers no half precision", adapter.info().name);
+    for adapter in with_either_class("shader-f16") {
+        let adapter = adapter.with_half_activations().unwrap();
+        for op in ALL.iter().filter(|op| op.bindings().iter().any(|binding| binding.activations)) {
+            let (plan, cases) = ops::plan(Some(op.name()));
+            check_all(&mut Gpu::new(&plan, &adapter, Checks::Off).unwrap(), &cases);
         }
     }
 }

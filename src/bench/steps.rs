@@ -5,6 +5,7 @@ use super::measure::{self, Effort, Figure};
 use super::ops::OpFigures;
 use super::{Epoch, Subject};
 use crate::backend::HostWork;
+use crate::backend::gpu::STEPS_PER_SUBMISSION;
 use crate::ops::Cost;
 use crate::train::engine::Engine;
 use anyhow::Result;
@@ -111,9 +112,6 @@ impl Runner {
     }
 }
 
-/// Steps after which the host's time is told, as a GPU that is quick gets them at least.
-const STEPS_TOGETHER: usize = 16;
-
 /// Measures a recipe's training step; `ops` are the figures of its calls.
 ///
 /// # Errors
@@ -128,9 +126,11 @@ pub fn measure(
     let batch_size = runner.batch_size();
     let calls = ops.iter().map(|op| op.count).sum::<usize>();
     let seconds = measure::seconds(&effort.of_steps(), usize::MAX, |times| runner.time(times))?;
-    // By themselves, since drivers may let a submission wait for those before it.
     let before = runner.host_work();
-    runner.time(STEPS_TOGETHER)?;
+    if before.submissions > 0 {
+        // By themselves, since drivers may let a submission wait for those before it.
+        runner.time(STEPS_PER_SUBMISSION)?;
+    }
     let host = runner.host_work().since(before);
     let (dispatches, submissions) = (host.dispatches as f64, host.submissions.max(1) as f64);
     let sum = |of: &dyn Fn(&OpFigures) -> u64| ops.iter().map(|op| op.count as u64 * of(op)).sum::<u64>();

@@ -101,7 +101,7 @@ impl Schedule {
             }
             let mut bound: Vec<BoundCallRef> = Vec::new();
             for call in &group.calls {
-                let outputs = handed_on(&groups, number, call, slots);
+                let outputs = if threads > 1 { handed_on(&groups, number, call, slots) } else { 0 };
                 hands_on |= outputs != 0;
                 let handover = Handover { outputs, caches_are_apart: Arc::clone(caches_are_apart) };
                 bound.push(bind(call, plan, slots, memory, threads, &handover));
@@ -123,7 +123,7 @@ impl Schedule {
         }
         // The program may run once more.
         segments.push(Segment::Barrier);
-        Self { threads, segments, hands_on: hands_on && threads > 1 }
+        Self { threads, segments, hands_on }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::plan::{Call, Plan, Slots};
 use std::time::Duration;
 
 /// Steps in one submission: at least this many, so that the cost of submitting does not show, unless they are long.
-pub(super) const STEPS_PER_SUBMISSION: usize = 16;
+pub const STEPS_PER_SUBMISSION: usize = 16;
 /// Offsets of uniform bindings must be multiples of this everywhere.
 const UNIFORM_ALIGNMENT: usize = 256;
 

@@ -18,7 +18,7 @@ use super::{Backend, Clock, DeviceInfo, HostWork};
 use crate::plan::{BufferId, Plan, ProgramId, Reuse, Slots};
 use adapter::Adapter;
 use anyhow::Result;
-use bind::{Binder, Program, STEPS_PER_SUBMISSION, parts_of};
+use bind::{Binder, Program, parts_of};
 use pipeline::{Compilation, Pipelines};
 use rehearsal::Faults;
 use std::collections::VecDeque;
@@ -27,6 +27,7 @@ use timing::Timer;
 use wait::Health;
 
 pub use adapter::{Api, Selection};
+pub use bind::STEPS_PER_SUBMISSION;
 pub use pipeline::Checks;
 
 /// Submissions in flight; more would only delay errors and use memory.
