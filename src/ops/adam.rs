@@ -145,24 +145,45 @@ impl Settings<f32> {
 }
 
 impl<V: Copy> Settings<V> {
-    /// Updates up to 16 parameters and their moments as [`Settings::step`] does.
+    /// Updates parameters and their moments as [`Settings::step`] does.
     #[inline(always)]
-    pub(super) fn step_lanes<S: Simd<V = V>>(
+    pub(super) fn step_all<S: Simd<V = V>>(
         &self,
         s: S,
-        gradient: V,
-        [parameter, first, second]: [&mut [f32]; 3],
+        gradients: &[f32],
+        [parameters, first, second]: [&mut [f32]; 3],
     ) {
-        let (old, old_first, old_second) = (s.load_part(parameter), s.load_part(first), s.load_part(second));
-        let new_first = s.unless_faded(s.fma(s.sub(gradient, old_first), self.new_first, old_first));
+        let mut numbers = gradients.chunks_exact(LANES);
+        let (mut parameters, mut first) = (parameters.chunks_exact_mut(LANES), first.chunks_exact_mut(LANES));
+        let mut second = second.chunks_exact_mut(LANES);
+        let vectors = (&mut numbers).zip(&mut parameters).zip((&mut first).zip(&mut second));
+        for ((gradient, parameter), (first, second)) in vectors {
+            let old = [s.load(parameter), s.load(first), s.load(second)];
+            let new = self.step_lanes(s, s.load(gradient), old);
+            s.store(parameter, new[0]);
+            s.store(first, new[1]);
+            s.store(second, new[2]);
+        }
+        let (gradient, parameter) = (numbers.remainder(), parameters.into_remainder());
+        let (first, second) = (first.into_remainder(), second.into_remainder());
+        if !gradient.is_empty() {
+            let old = [s.load_part(parameter), s.load_part(first), s.load_part(second)];
+            let new = self.step_lanes(s, s.load_part(gradient), old);
+            s.store_part(parameter, new[0]);
+            s.store_part(first, new[1]);
+            s.store_part(second, new[2]);
+        }
+    }
+
+    /// New parameters and moments for old ones.
+    #[inline(always)]
+    fn step_lanes<S: Simd<V = V>>(&self, s: S, gradient: V, [old, old_first, old_second]: [V; 3]) -> [V; 3] {
+        let first = s.unless_faded(s.fma(s.sub(gradient, old_first), self.new_first, old_first));
         let square = s.mul(gradient, gradient);
-        let new_second = s.unless_faded(s.fma(s.sub(square, old_second), self.new_second, old_second));
+        let second = s.unless_faded(s.fma(s.sub(square, old_second), self.new_second, old_second));
         let decayed = s.sub(old, s.mul(self.decay, old));
-        let root = s.add(s.sqrt(new_second), self.epsilon);
-        let new = s.sub(decayed, s.div(s.mul(self.corrected_rate, new_first), root));
-        s.store_part(first, new_first);
-        s.store_part(second, new_second);
-        s.store_part(parameter, new);
+        let root = s.add(s.sqrt(second), self.epsilon);
+        [s.sub(decayed, s.div(s.mul(self.corrected_rate, first), root)), first, second]
     }
 }
 
@@ -178,12 +199,7 @@ impl simd::Kernel for Run<'_> {
         let Self { p, args, part } = self;
         let owned = part.items(p.len as usize, LANES);
         let settings = Settings::new(p, rates(args.input(1), args.input_words(2))).splat(s);
-        let gradients = args.input(0)[owned.clone()].chunks(LANES);
-        let parameters = args.output(3, owned.clone()).chunks_mut(LANES);
-        let moments =
-            args.output(4, owned.clone()).chunks_mut(LANES).zip(args.output(5, owned).chunks_mut(LANES));
-        for ((gradient, parameter), (first, second)) in gradients.zip(parameters).zip(moments) {
-            settings.step_lanes(s, s.load_part(gradient), [parameter, first, second]);
-        }
+        let [parameters, first, second] = [3, 4, 5].map(|binding| args.output(binding, owned.clone()));
+        settings.step_all(s, &args.input(0)[owned], [parameters, first, second]);
     }
 }

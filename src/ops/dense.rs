@@ -211,6 +211,7 @@ impl simd::Kernel for Run<'_> {
         };
         match Dense::split(p) {
             Split::Pieces { .. } => self.add_pieces(s, blocks.clone(), features.clone(), epilogue),
+            Split::Blocks { .. } => self.product(blocks.clone()).run_sparse(s, blocks.clone(), epilogue),
             _ => self.product(blocks.clone()).run::<S, false>(s, blocks.clone(), features.clone(), epilogue),
         }
         if let Some(mask) = dropout {
@@ -245,7 +246,7 @@ impl<'a> Run<'a> {
             Product { terms: (first, piece_start(piece + 1, inputs) - first), ..self.product(0..blocks) };
         let past_caches = self.args.past_caches(4);
         let keep = KeepPiece { first: piece * blocks * units, units, past_caches, args: self.args };
-        product.run::<S, false>(s, 0..blocks, 0..units, keep);
+        product.run_sparse(s, 0..blocks, keep);
     }
 
     /// Sums, of their pieces in order.

@@ -16,16 +16,31 @@ pub(super) fn split(blocks: usize) -> Split {
     if blocks >= 8 { Split::Blocks { count: blocks, align: 1 } } else { Split::Shares }
 }
 
-thread_local!(static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) });
+/// Memory that a thread keeps from call to call.
+#[derive(Default)]
+struct Scratch {
+    /// See [`panels_of`].
+    panels: Vec<f32>,
+    /// Rows of x.
+    x: Vec<f32>,
+    /// A bit for every term, the first the lowest: whether it counts.
+    terms: Vec<u64>,
+    /// Gradients of the weights of some rows, `[row][unit]`.
+    gradients: Vec<f32>,
+    /// Sums for a block, `[panel of 16 units][image]`.
+    sums: Vec<[f32; LANES]>,
+}
 
-/// Takes the memory that the thread keeps from call to call; [`give_scratch`] brings it back. No closure gets it, since
-/// closures are not compiled with the instructions of the function round them.
-pub(super) fn take_scratch() -> Vec<f32> {
+thread_local!(static SCRATCH: RefCell<Scratch> = RefCell::default());
+
+/// Takes the memory of this thread; [`give_scratch`] brings it back. No closure gets it, since closures are not compiled
+/// with the instructions of the function round them.
+fn take_scratch() -> Scratch {
     SCRATCH.take()
 }
 
 /// Keeps memory for the next call.
-pub(super) fn give_scratch(scratch: Vec<f32>) {
+fn give_scratch(scratch: Scratch) {
     SCRATCH.set(scratch);
 }
 
@@ -35,10 +50,10 @@ pub(super) trait Finish<S: Simd> {
     fn finish(&mut self, s: S, block: usize, row: usize, sums: S::V);
 }
 
-/// What becomes of the gradients of up to 16 neighbouring parameters.
+/// What becomes of the gradients of neighbouring parameters.
 pub(super) trait Keep<S: Simd> {
     /// Takes them, with their words in the flat buffers.
-    fn keep(&mut self, s: S, words: Range<usize>, gradients: S::V);
+    fn keep(&mut self, s: S, words: Range<usize>, gradients: &[f32]);
 }
 
 /// `sums[row][b] = sum over k, of `terms`, of coefficient(row, k) * vectors[b][k]` for a range of rows, handed to `finish`
@@ -59,6 +74,59 @@ pub(super) struct Product<'a> {
 }
 
 impl Product<'_> {
+    /// Computes all rows of `blocks`, the units of a product. Where most numbers are zeros, as pixels are, those are left out.
+    #[inline(always)]
+    pub(super) fn run_sparse<S: Simd>(self, s: S, blocks: Range<usize>, mut finish: impl Finish<S>) {
+        let (first, count) = self.terms;
+        let units = self.stride;
+        let some = &self.vectors[first * LANES..][..count * LANES];
+        if units < LANES || zeros(s, some) < MANY_ZEROS {
+            return self.run::<S, false>(s, blocks, 0..units, finish);
+        }
+        let mut scratch = take_scratch();
+        let Scratch { x, terms, sums, .. } = &mut scratch;
+        let (length, words) = (count.next_multiple_of(LANES), count.div_ceil(BITS));
+        let mut square = [0.0; LANES * LANES];
+        x.resize(LANES * length, 0.0);
+        sums.resize(units.div_ceil(LANES) * LANES, [0.0; LANES]);
+        let weights = &self.coefficients[first * units..][..count * units];
+        for (i, block) in blocks.enumerate() {
+            // `[image][term]`
+            terms.clear();
+            terms.resize(LANES * words, 0);
+            for term in (0..count).step_by(LANES) {
+                let from = &self.vectors[(i * self.depth + first + term) * LANES..];
+                turn(s, &from[..LANES.min(count - term) * LANES], &mut square);
+                for image in 0..LANES {
+                    let numbers = s.load(&square[image * LANES..]);
+                    s.store(&mut x[image * length + term..], numbers);
+                    let lanes = u64::from(s.not_zero(numbers));
+                    terms[image * words + term / BITS] |= lanes << (term % BITS);
+                }
+            }
+            for terms in terms.chunks_exact_mut(2 * words) {
+                let (terms, others) = terms.split_at_mut(words);
+                for word in 0..words {
+                    terms[word] |= others[word];
+                }
+            }
+            let pairs = Pairs { x, length, terms, words, weights, units };
+            match S::REGISTERS {
+                32.. => pairs.run::<S, 4>(s, sums),
+                8.. => pairs.run::<S, 3>(s, sums),
+                _ => pairs.run::<S, 1>(s, sums),
+            }
+            let (squares, _) = sums.as_flattened().as_chunks::<{ LANES * LANES }>();
+            for (panel, sums) in squares.iter().enumerate() {
+                s.transpose(sums, LANES, &mut square);
+                for i in 0..LANES {
+                    finish.finish(s, block, pairs.first_unit(panel) + i, s.load(&square[i * LANES..]));
+                }
+            }
+        }
+        give_scratch(scratch);
+    }
+
     /// Computes `rows` of `blocks`.
     #[inline(always)]
     pub(super) fn run<S: Simd, const BY_ROWS: bool>(
@@ -151,6 +219,140 @@ impl Product<'_> {
     }
 }
 
+/// The images of a block, two at a time: the more, the fewer terms are zero for all of them.
+struct Pairs<'a> {
+    /// `[image][term]`
+    x: &'a [f32],
+    /// Terms of an image, with padding.
+    length: usize,
+    /// `[image][words]`: for the first image of each pair, a bit for every term that counts for the pair.
+    terms: &'a [u64],
+    /// Words for one image.
+    words: usize,
+    /// `[term][units]`
+    weights: &'a [f32],
+    /// At least 16.
+    units: usize,
+}
+
+impl Pairs<'_> {
+    /// First unit of a panel of 16: the last one overlaps the one before, so that it is whole.
+    fn first_unit(&self, panel: usize) -> usize {
+        (panel * LANES).min(self.units - LANES)
+    }
+
+    /// `sums[panel][image]`, of 16 units, for `P` panels at a time.
+    #[inline(always)]
+    fn run<S: Simd, const P: usize>(&self, s: S, sums: &mut [[f32; LANES]]) {
+        sums.fill([0.0; LANES]);
+        let count = self.units.div_ceil(LANES);
+        // The weights of so many terms stay in the first-level cache for all pairs.
+        for word in 0..self.words {
+            for image in (0..LANES).step_by(2) {
+                let mut panel = 0;
+                while count - panel >= P {
+                    self.tile::<S, P>(s, word, image, panel, sums);
+                    panel += P;
+                }
+                while count - panel >= 2 {
+                    self.tile::<S, 2>(s, word, image, panel, sums);
+                    panel += 2;
+                }
+                if panel < count {
+                    self.tile::<S, 1>(s, word, image, panel, sums);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd, const P: usize>(
+        &self,
+        s: S,
+        word: usize,
+        image: usize,
+        panel: usize,
+        sums: &mut [[f32; LANES]],
+    ) {
+        let first = word * BITS;
+        let x = &self.x[image * self.length..][..2 * self.length];
+        let x = [&x[first..self.length], &x[self.length + first..]];
+        let mut y = [self.weights; P];
+        let mut made = [[s.splat(0.0); P]; 2];
+        for p in 0..P {
+            y[p] = &self.weights[first * self.units + self.first_unit(panel + p)..];
+            for r in 0..2 {
+                made[r][p] = s.load(&sums[(panel + p) * LANES + image + r]);
+            }
+        }
+        let made = tile::<S, 2, P>(s, made, x, &self.terms[image * self.words + word..][..1], y, self.units);
+        for p in 0..P {
+            for r in 0..2 {
+                s.store(&mut sums[(panel + p) * LANES + image + r], made[r][p]);
+            }
+        }
+    }
+}
+
+/// `sums[r][p] += sum over terms of x[r][term] * y[p][term * stride ..][..16]`, of those terms that have a bit, in order.
+#[inline(always)]
+fn tile<S: Simd, const R: usize, const P: usize>(
+    s: S,
+    mut sums: [[S::V; P]; R],
+    x: [&[f32]; R],
+    terms: &[u64],
+    y: [&[f32]; P],
+    stride: usize,
+) -> [[S::V; P]; R] {
+    let last = terms.iter().rposition(|&terms| terms != 0);
+    let end = last.map_or(0, |word| (word + 1) * BITS - terms[word].leading_zeros() as usize);
+    assert!(x.iter().all(|x| end <= x.len()));
+    assert!(y.iter().all(|y| end == 0 || (end - 1) * stride + LANES <= y.len()));
+    for (word, &terms) in terms.iter().enumerate() {
+        let mut left = terms;
+        while left != 0 {
+            let term = word * BITS + left.trailing_zeros() as usize;
+            left &= left - 1;
+            for p in 0..P {
+                // SAFETY: it is before the end, for which there is enough of every x and y.
+                let y = unsafe { s.load_unchecked(y[p], term * stride) };
+                for r in 0..R {
+                    // SAFETY: as above.
+                    let x = unsafe { *x[r].get_unchecked(term) };
+                    sums[r][p] = s.fma(s.splat(x), y, sums[r][p]);
+                }
+            }
+        }
+    }
+    sums
+}
+
+/// Bits of a word that has one for every term.
+const BITS: usize = u64::BITS as usize;
+/// The share of zeros from which on it pays to look for them.
+const MANY_ZEROS: f32 = 0.6;
+
+/// The share of zeros.
+#[inline(always)]
+fn zeros<S: Simd>(s: S, x: &[f32]) -> f32 {
+    let mut others = 0;
+    for vector in x.chunks_exact(LANES) {
+        others += s.not_zero(s.load(vector)).count_ones();
+    }
+    1.0 - others as f32 / x.len() as f32
+}
+
+/// Up to 16 rows become columns; those that are missing are zeros.
+#[inline(always)]
+fn turn<S: Simd>(s: S, rows: &[f32], columns: &mut [f32; LANES * LANES]) {
+    if rows.len() == LANES * LANES {
+        return s.transpose(rows, LANES, columns);
+    }
+    let mut all = [0.0; LANES * LANES];
+    all[..rows.len()].copy_from_slice(rows);
+    s.transpose(&all, LANES, columns);
+}
+
 /// What [`weights`] touches of `x`, of `y_grad`, and of buffers laid out as the parameters.
 pub(super) fn weight_regions(p: &dense_weight_grad::Params) -> [Vec<Region>; 3] {
     let (inputs, units) = (p.inputs as usize, p.units as usize);
@@ -172,14 +374,29 @@ pub(super) fn weights<S: Simd>(
     let (blocks, inputs, units) = (p.blocks as usize, p.inputs as usize, p.units as usize);
     let rows = part.features(inputs);
     let mut scratch = take_scratch();
-    panels(s, y_grad, units, blocks, &mut scratch);
-    let outer = Outer { x, inputs, panels: &scratch, images: blocks * LANES, units };
+    let Scratch { panels, x: strip, terms, gradients, .. } = &mut scratch;
+    panels_of(s, y_grad, units, blocks, panels);
+    let outer = Outer { x, inputs, panels, images: blocks * LANES, units };
     let has_biases = rows.end == inputs;
-    outer.run(s, rows, p.weight as usize, keep);
+    outer.run(s, rows, p.weight as usize, (strip, terms, gradients), keep);
     if has_biases {
         outer.biases(s, p.bias as usize, keep);
     }
     give_scratch(scratch);
+}
+
+/// Brings gradients to units innermost: `[panel of 16 units][image][16]`. The last panel is filled up with zeros.
+#[inline(always)]
+fn panels_of<S: Simd>(s: S, y_grad: &[f32], units: usize, blocks: usize, into: &mut Vec<f32>) {
+    into.resize(units.div_ceil(LANES) * blocks * LANES * LANES, 0.0);
+    let (squares, _) = into.as_chunks_mut::<{ LANES * LANES }>();
+    for (panel, squares) in squares.chunks_exact_mut(blocks).enumerate() {
+        let first = panel * LANES;
+        for (block, square) in squares.iter_mut().enumerate() {
+            let from = &y_grad[(block * units + first) * LANES..];
+            turn(s, &from[..LANES.min(units - first) * LANES], square);
+        }
+    }
 }
 
 /// `sums[row][unit] = sum over images of x[row] * y_grad[unit]`, 16 units a vector.
@@ -189,7 +406,7 @@ struct Outer<'a> {
     x: &'a [f32],
     /// Features of x.
     inputs: usize,
-    /// Gradients: `[panel of 16 units][image][16]`, see [`panels`].
+    /// Gradients, see [`panels_of`].
     panels: &'a [f32],
     /// Images, with padding.
     images: usize,
@@ -197,171 +414,119 @@ struct Outer<'a> {
     units: usize,
 }
 
-/// Brings gradients to units innermost: `[panel of 16 units][image][16]`. The last panel is filled up with zeros.
-#[inline(always)]
-fn panels<S: Simd>(s: S, y_grad: &[f32], units: usize, blocks: usize, into: &mut Vec<f32>) {
-    into.resize(units.div_ceil(LANES) * blocks * LANES * LANES, 0.0);
-    for (panel, tiles) in into.chunks_exact_mut(blocks * LANES * LANES).enumerate() {
-        let first = panel * LANES;
-        let width = LANES.min(units - first);
-        for (block, tile) in tiles.chunks_exact_mut(LANES * LANES).enumerate() {
-            let from = &y_grad[(block * units + first) * LANES..][..width * LANES];
-            let mut rows = [s.splat(0.0); LANES];
-            for (row, lanes) in rows.iter_mut().zip(from.chunks_exact(LANES)) {
-                *row = s.load(lanes);
-            }
-            for (to, column) in tile.chunks_exact_mut(LANES).zip(s.transpose(rows)) {
-                s.store(to, column);
-            }
-        }
-    }
-}
-
-/// With as many images as this, sums take so long that a larger tile gains more than overlapping the optimiser with the next
-/// tile's sums, for which there are not registers enough.
+/// With as many images as this, taller tiles, which read the panels less often, gain more than whole rows of gradients.
 const LONG: usize = 64;
-
-/// A finished tile. Its vectors are kept one by one while the next tile is summed, so that the optimiser's divisions and
-/// roots overlap with multiply-adds.
-struct Made<const R: usize, const P: usize> {
-    sums: [[[f32; LANES]; P]; R],
-    row: usize,
-    panel: usize,
-    /// Vectors that are done with.
-    kept: usize,
-}
-
-impl<const R: usize, const P: usize> Made<R, P> {
-    /// Before the first tile.
-    fn nothing() -> Self {
-        Self { sums: [[[0.0; LANES]; P]; R], row: 0, panel: 0, kept: R * P }
-    }
-}
 
 impl Outer<'_> {
     /// Hands the gradients of the weights in `rows` to `keep`; the first row lies at word `first`.
     #[inline(always)]
-    fn run<S: Simd>(&self, s: S, rows: Range<usize>, first: usize, keep: &mut impl Keep<S>) {
+    fn run<S: Simd>(
+        &self,
+        s: S,
+        rows: Range<usize>,
+        first: usize,
+        (strip, terms, gradients): (&mut Vec<f32>, &mut Vec<u64>, &mut Vec<f32>),
+        keep: &mut impl Keep<S>,
+    ) {
         let count = self.units.div_ceil(LANES);
-        let mut panel = 0;
+        let mut row = rows.start;
         macro_rules! strips {
-            ($overlap:literal, $($panels:literal: $($rows:literal)*;)*) => {{
-                $({
-                    let strips = (count - panel) / $panels;
-                    let mut row = rows.start;
-                    $({
-                        let mut made = Made::<$rows, $panels>::nothing();
-                        while strips > 0 && rows.end - row >= $rows {
-                            // All panels for these rows: their inputs come from far away.
-                            for strip in 0..strips {
-                                let panel = panel + strip * $panels;
-                                self.tile::<S, $rows, $panels, $overlap>(s, row, panel, first, &mut made, keep);
-                            }
-                            row += $rows;
-                        }
-                        while made.kept < $rows * $panels {
-                            self.keep_next(s, first, &mut made, keep);
-                        }
+            ($($rows:literal: $($panels:literal)*;)*) => {{
+                $(while rows.end - row >= $rows {
+                    self.take_rows::<S, $rows>(s, row, strip, terms);
+                    let mut x = [&strip[..]; $rows];
+                    for (r, x) in x.iter_mut().enumerate() {
+                        *x = &strip[r * self.images..][..self.images];
+                    }
+                    gradients.resize($rows * self.units, 0.0);
+                    let mut panel = 0;
+                    $(while count - panel >= $panels {
+                        self.tile::<S, $rows, $panels>(s, x, terms, panel, gradients);
+                        panel += $panels;
                     })*
-                    panel += strips * $panels;
+                    let word = first + row * self.units;
+                    keep.keep(s, word..word + $rows * self.units, gradients);
+                    row += $rows;
                 })*
-                debug_assert_eq!(panel, count);
             }};
         }
-        match (S::REGISTERS, self.images) {
-            (32.., LONG..) => strips!(false, 2: 12 4 1; 1: 16 4 1;),
-            (32.., _) => strips!(true, 4: 4 1; 2: 8 2 1; 1: 16 4 1;),
-            (8.., _) => strips!(true, 2: 2 1; 1: 6 2 1;),
-            _ => strips!(true, 1: 2 1;),
+        // The fewer rows, the more images have zeros in all of them.
+        let has_many_zeros = zeros(s, &self.x[rows.start * LANES..rows.end * LANES]) >= MANY_ZEROS;
+        match (S::REGISTERS, count) {
+            (_, 1) => strips!(4: 1; 1: 1;),
+            (32.., _) if has_many_zeros => strips!(2: 8 4 2 1; 1: 8 4 2 1;),
+            (32.., _) if self.images >= LONG => strips!(12: 2 1; 4: 4 2 1; 1: 4 2 1;),
+            (32.., _) => strips!(4: 4 2 1; 1: 4 2 1;),
+            (8.., _) if self.images >= LONG && !has_many_zeros => strips!(6: 1; 2: 3 2 1; 1: 3 2 1;),
+            (8.., _) => strips!(2: 3 2 1; 1: 3 2 1;),
+            _ => strips!(2: 1; 1: 1;),
         }
     }
 
+    /// Brings `R` rows together, `[row][image]`, and finds the images in which not all of them are zero: products with the others
+    /// would change nothing.
     #[inline(always)]
-    fn tile<S: Simd, const R: usize, const P: usize, const OVERLAP: bool>(
+    fn take_rows<S: Simd, const R: usize>(
         &self,
         s: S,
         row: usize,
-        panel: usize,
-        first: usize,
-        made: &mut Made<R, P>,
-        keep: &mut impl Keep<S>,
+        strip: &mut Vec<f32>,
+        terms: &mut Vec<u64>,
     ) {
-        let mut sums = [[s.splat(0.0); P]; R];
-        let mut panels = [self.panels; P];
-        for (p, values) in panels.iter_mut().enumerate() {
-            *values = &values[(panel + p) * self.images * LANES..][..self.images * LANES];
-        }
-        for block in 0..self.images / LANES {
-            let x = &self.x[(block * self.inputs + row) * LANES..][..R * LANES];
+        strip.resize(R * self.images, 0.0);
+        terms.clear();
+        terms.resize(self.images.div_ceil(BITS), 0);
+        for first in (0..self.images).step_by(LANES) {
+            let x = &self.x[(first / LANES * self.inputs + row) * LANES..];
             for r in R..2 * R {
-                s.prefetch(self.x, (block * self.inputs + row + r) * LANES);
+                s.prefetch(x, r * LANES);
             }
-            for lane in 0..LANES {
-                let mut gradients = [s.splat(0.0); P];
-                for p in 0..P {
-                    gradients[p] = s.load(&panels[p][(block * LANES + lane) * LANES..]);
-                }
-                for r in 0..R {
-                    let value = s.splat(x[r * LANES + lane]);
-                    for p in 0..P {
-                        sums[r][p] = s.fma(value, gradients[p], sums[r][p]);
-                    }
-                }
-                if OVERLAP && made.kept < R * P {
-                    self.keep_next(s, first, made, keep);
-                }
-            }
-        }
-        if !OVERLAP {
+            let mut lanes = 0;
             for r in 0..R {
-                for p in 0..P {
-                    keep.keep(s, self.words(first + (row + r) * self.units, panel + p), sums[r][p]);
-                }
+                let x = s.load(&x[r * LANES..]);
+                s.store(&mut strip[r * self.images + first..], x);
+                lanes |= s.not_zero(x);
             }
-            return;
+            terms[first / BITS] |= u64::from(lanes) << (first % BITS);
         }
-        while made.kept < R * P {
-            self.keep_next(s, first, made, keep);
-        }
-        for r in 0..R {
-            for p in 0..P {
-                s.store(&mut made.sums[r][p], sums[r][p]);
-            }
-        }
-        (made.row, made.panel, made.kept) = (row, panel, 0);
     }
 
-    /// Hands the next vector of a tile to `keep`.
+    /// The gradients of `R` rows and `P` panels, to `[row][unit]`.
     #[inline(always)]
-    fn keep_next<S: Simd, const R: usize, const P: usize>(
+    fn tile<S: Simd, const R: usize, const P: usize>(
         &self,
         s: S,
-        first: usize,
-        made: &mut Made<R, P>,
-        keep: &mut impl Keep<S>,
+        x: [&[f32]; R],
+        terms: &[u64],
+        panel: usize,
+        gradients: &mut [f32],
     ) {
-        let (r, p) = (made.kept / P, made.kept % P);
-        let words = self.words(first + (made.row + r) * self.units, made.panel + p);
-        keep.keep(s, words, s.load(&made.sums[r][p]));
-        made.kept += 1;
+        let mut y = [self.panels; P];
+        for (p, y) in y.iter_mut().enumerate() {
+            *y = &y[(panel + p) * self.images * LANES..][..self.images * LANES];
+        }
+        let sums = tile::<S, R, P>(s, [[s.splat(0.0); P]; R], x, terms, y, LANES);
+        for r in 0..R {
+            for p in 0..P {
+                let units = (panel + p) * LANES..self.units.min((panel + p + 1) * LANES);
+                let words = r * self.units + units.start..r * self.units + units.end;
+                s.store_part(&mut gradients[words], sums[r][p]);
+            }
+        }
     }
 
     /// Hands the gradients of the biases, sums over images alone, to `keep`; those of all units begin at word `first`.
     #[inline(always)]
     fn biases<S: Simd>(&self, s: S, first: usize, keep: &mut impl Keep<S>) {
-        for (panel, gradients) in self.panels.chunks_exact(self.images * LANES).enumerate() {
+        for (panel, panels) in self.panels.chunks_exact(self.images * LANES).enumerate() {
             let mut sum = s.splat(0.0);
-            for gradients in gradients.chunks_exact(LANES) {
+            for gradients in panels.chunks_exact(LANES) {
                 sum = s.add(sum, s.load(gradients));
             }
-            keep.keep(s, self.words(first, panel), sum);
+            let mut gradients = [0.0; LANES];
+            s.store(&mut gradients, sum);
+            let units = panel * LANES..self.units.min((panel + 1) * LANES);
+            keep.keep(s, first + units.start..first + units.end, &gradients[..units.len()]);
         }
-    }
-
-    /// The words of a panel in a row that begins at word `first`.
-    #[inline(always)]
-    fn words(&self, first: usize, panel: usize) -> Range<usize> {
-        let unit = panel * LANES;
-        first + unit..first + self.units.min(unit + LANES)
     }
 }

@@ -178,7 +178,7 @@ struct Store<'a>(&'a CpuArgs<'a>);
 
 impl<S: Simd> Keep<S> for Store<'_> {
     #[inline(always)]
-    fn keep(&mut self, s: S, words: Range<usize>, gradients: S::V) {
-        s.store_part(self.0.output(2, words), gradients);
+    fn keep(&mut self, _: S, words: Range<usize>, gradients: &[f32]) {
+        self.0.output(2, words).copy_from_slice(gradients);
     }
 }

@@ -168,10 +168,8 @@ struct Update<'a, V> {
 
 impl<S: Simd> Keep<S> for Update<'_, S::V> {
     #[inline(always)]
-    fn keep(&mut self, s: S, words: Range<usize>, gradients: S::V) {
-        let parameters = self.args.output(4, words.clone());
-        let first = self.args.output(5, words.clone());
-        let second = self.args.output(6, words);
-        self.settings.step_lanes(s, gradients, [parameters, first, second]);
+    fn keep(&mut self, s: S, words: Range<usize>, gradients: &[f32]) {
+        let parameters_and_moments = [4, 5, 6].map(|binding| self.args.output(binding, words.clone()));
+        self.settings.step_all(s, gradients, parameters_and_moments);
     }
 }

@@ -159,8 +159,8 @@ struct Update<'a, V> {
 
 impl<S: Simd> Keep<S> for Update<'_, S::V> {
     #[inline(always)]
-    fn keep(&mut self, s: S, words: Range<usize>, gradients: S::V) {
-        let (parameters, velocity) = (self.args.output(4, words.clone()), self.args.output(5, words));
-        self.settings.step_lanes(s, gradients, parameters, velocity);
+    fn keep(&mut self, s: S, words: Range<usize>, gradients: &[f32]) {
+        let (parameters, velocities) = (self.args.output(4, words.clone()), self.args.output(5, words));
+        self.settings.step_all(s, gradients, parameters, velocities);
     }
 }

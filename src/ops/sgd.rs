@@ -134,25 +134,29 @@ impl Settings<f32> {
 }
 
 impl<V: Copy> Settings<V> {
-    /// Updates up to 16 parameters and their velocities as [`Settings::step`] does.
+    /// Updates parameters and their velocities as [`Settings::step`] does.
     #[inline(always)]
-    pub(super) fn step_lanes<S: Simd<V = V>>(
+    pub(super) fn step_all<S: Simd<V = V>>(
         &self,
         s: S,
-        gradient: V,
-        parameter: &mut [f32],
-        velocity: &mut [f32],
+        gradients: &[f32],
+        parameters: &mut [f32],
+        velocities: &mut [f32],
     ) {
-        let change = s.mul(self.rate, gradient);
-        let old = s.load_part(parameter);
-        if self.rule == Rule::Plain {
-            return s.store_part(parameter, s.sub(old, change));
+        let parameters = parameters.chunks_mut(LANES).zip(velocities.chunks_mut(LANES));
+        for (gradient, (parameter, velocity)) in gradients.chunks(LANES).zip(parameters) {
+            let change = s.mul(self.rate, s.load_part(gradient));
+            let old = s.load_part(parameter);
+            if self.rule == Rule::Plain {
+                s.store_part(parameter, s.sub(old, change));
+                continue;
+            }
+            let new_velocity = s.unless_faded(s.sub(s.mul(self.momentum, s.load_part(velocity)), change));
+            s.store_part(velocity, new_velocity);
+            let nesterov = s.sub(s.mul(self.momentum, new_velocity), change);
+            let step = if self.rule == Rule::Nesterov { nesterov } else { new_velocity };
+            s.store_part(parameter, s.add(old, step));
         }
-        let new_velocity = s.unless_faded(s.sub(s.mul(self.momentum, s.load_part(velocity)), change));
-        s.store_part(velocity, new_velocity);
-        let nesterov = s.sub(s.mul(self.momentum, new_velocity), change);
-        let step = if self.rule == Rule::Nesterov { nesterov } else { new_velocity };
-        s.store_part(parameter, s.add(old, step));
     }
 }
 
@@ -168,11 +172,7 @@ impl simd::Kernel for Run<'_> {
         let Self { p, args, part } = self;
         let owned = part.items(p.len as usize, LANES);
         let settings = Settings::new(p, rate(args.input(1), args.input_words(2))).splat(s);
-        let gradients = args.input(0)[owned.clone()].chunks(LANES);
-        let parameters = args.output(3, owned.clone()).chunks_mut(LANES);
-        let velocities = args.output(4, owned).chunks_mut(LANES);
-        for ((gradient, parameter), velocity) in gradients.zip(parameters).zip(velocities) {
-            settings.step_lanes(s, s.load_part(gradient), parameter, velocity);
-        }
+        let (parameters, velocities) = (args.output(3, owned.clone()), args.output(4, owned.clone()));
+        settings.step_all(s, &args.input(0)[owned], parameters, velocities);
     }
 }

@@ -21,6 +21,16 @@ pub trait Simd: Copy + Send + Sync {
     fn splat(self, x: f32) -> Self::V;
     /// The first 16 numbers of `from`.
     fn load(self, from: &[f32]) -> Self::V;
+    /// The 16 numbers from `from[at]` on.
+    ///
+    /// # Safety
+    /// They must be there.
+    #[inline(always)]
+    unsafe fn load_unchecked(self, from: &[f32], at: usize) -> Self::V {
+        debug_assert!(at + LANES <= from.len());
+        // SAFETY: as promised.
+        self.load(unsafe { std::slice::from_raw_parts(from.as_ptr().add(at), LANES) })
+    }
     /// Puts the lanes into the first 16 numbers of `to`.
     fn store(self, to: &mut [f32], v: Self::V);
     /// The same past the caches, if the instructions can: what another thread reads next, whose cache is far away. Before it
@@ -79,6 +89,8 @@ pub trait Simd: Copy + Send + Sync {
     fn select_gt(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
     /// `yes` where `a == b`, else `no`.
     fn select_eq(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
+    /// A bit for each lane, the first the lowest: whether it is something other than 0 (NaN is).
+    fn not_zero(self, a: Self::V) -> u32;
     /// `2^n` for integral `n` in -126..=127, given as a number.
     fn exp2_integral(self, n: Self::V) -> Self::V;
     /// The nearest integer, ties to even.
@@ -95,21 +107,15 @@ pub trait Simd: Copy + Send + Sync {
         self.load(&sums)
     }
 
-    /// Rows become columns.
+    /// Rows become columns: `to[16 j + i] = from[i stride + j]` for 16 rows of 16 numbers.
     #[inline(always)]
-    fn transpose(self, rows: [Self::V; LANES]) -> [Self::V; LANES] {
-        let (mut numbers, mut columns) = ([[0.0; LANES]; LANES], rows);
+    fn transpose(self, from: &[f32], stride: usize, to: &mut [f32; LANES * LANES]) {
         for i in 0..LANES {
-            let mut row = [0.0; LANES];
-            self.store(&mut row, rows[i]);
+            let row = &from[i * stride..][..LANES];
             for j in 0..LANES {
-                numbers[j][i] = row[j];
+                to[j * LANES + i] = row[j];
             }
         }
-        for i in 0..LANES {
-            columns[i] = self.load(&numbers[i]);
-        }
-        columns
     }
 
     /// `a`, or 0 where it has [`FADED`]; NaN stays.
@@ -207,11 +213,17 @@ pub trait Kernel {
 pub fn dispatch<K: Kernel>(kernel: K) {
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
+        let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let counts_bits = is_x86_feature_detected!("popcnt") && is_x86_feature_detected!("bmi1");
+        let has_avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512bw");
+        if has_avx2 && counts_bits && has_avx512 {
             // SAFETY: the features were just detected.
             return unsafe { x86::run_avx512(kernel) };
         }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        if has_avx2 && counts_bits {
             // SAFETY: the features were just detected.
             return unsafe { x86::run_avx2(kernel) };
         }
@@ -339,6 +351,10 @@ impl Simd for Plain {
         lanes(|i| if a[i] == b[i] { yes[i] } else { no[i] })
     }
     #[inline(always)]
+    fn not_zero(self, a: Self::V) -> u32 {
+        (0..LANES).map(|i| u32::from(a[i] != 0.0) << i).sum()
+    }
+    #[inline(always)]
     fn exp2_integral(self, n: Self::V) -> Self::V {
         lanes(|i| f32::from_bits(((n[i] as i32 + 127) as u32) << 23))
     }
@@ -360,7 +376,7 @@ impl Simd for Plain {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Kernel, LANES, Simd};
+    use super::{FADED, Kernel, LANES, Simd};
     use std::arch::x86_64::*;
 
     /// Rows become columns: four rounds, each of which interleaves row i with row i + 8.
@@ -389,12 +405,12 @@ mod x86 {
     #[derive(Clone, Copy)]
     pub(super) struct Avx2(());
 
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,popcnt,bmi1")]
     pub(super) fn run_avx512<K: Kernel>(kernel: K) {
         kernel.run(Avx512(()));
     }
 
-    #[target_feature(enable = "avx2,fma")]
+    #[target_feature(enable = "avx2,fma,popcnt,bmi1")]
     pub(super) fn run_avx2<K: Kernel>(kernel: K) {
         kernel.run(Avx2(()));
     }
@@ -476,6 +492,13 @@ mod x86 {
         method!(min(a, b) _mm512_min_ps(a, b));
         method!(select_gt(a, b, yes, no) _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), no, yes));
         method!(select_eq(a, b, yes, no) _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b), no, yes));
+        #[inline(always)]
+        fn not_zero(self, a: __m512) -> u32 {
+            // SAFETY: as above.
+            unsafe { u32::from(_mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(a, _mm512_setzero_ps())) }
+        }
+        method!(unless_faded(a) _mm512_maskz_mov_ps(
+            _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(_mm512_abs_ps(a), _mm512_set1_ps(FADED)), a));
         method!(exp2_integral(n) _mm512_castsi512_ps(_mm512_slli_epi32::<23>(
             _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)))));
         method!(round(a) _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a));
@@ -485,8 +508,11 @@ mod x86 {
             unsafe { sum256(_mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a))) }
         }
         #[inline(always)]
-        fn transpose(self, rows: [__m512; LANES]) -> [__m512; LANES] {
-            let (mut a, mut b) = (rows, rows);
+        fn transpose(self, from: &[f32], stride: usize, to: &mut [f32; LANES * LANES]) {
+            let (mut a, mut b) = ([self.splat(0.0); LANES], [self.splat(0.0); LANES]);
+            for i in 0..LANES {
+                a[i] = self.load(&from[i * stride..]);
+            }
             // SAFETY: as above.
             unsafe {
                 // Quarters of a vector become 2 and then 4 numbers of one column, and then the quarters change places.
@@ -510,7 +536,9 @@ mod x86 {
                     a[i + 8] = _mm512_shuffle_f32x4::<0b11_01_11_01>(b[i], b[i + 8]);
                 }
             }
-            a
+            for i in 0..LANES {
+                self.store(&mut to[i * LANES..], a[i]);
+            }
         }
         #[inline(always)]
         fn sums(self, vectors: [__m512; LANES]) -> __m512 {
@@ -560,6 +588,31 @@ mod x86 {
             let one = _mm_add_ss(two, _mm_shuffle_ps::<1>(two, two));
             _mm_cvtss_f32(one)
         }
+    }
+
+    /// Rows become columns.
+    #[inline(always)]
+    fn transpose8(rows: [__m256; 8]) -> [__m256; 8] {
+        let (mut a, mut b) = (rows, rows);
+        // SAFETY: called with the features detected.
+        unsafe {
+            // Halves of a vector become 2 and then 4 numbers of one column, and then the halves change places.
+            for i in (0..8).step_by(2) {
+                b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+                b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+            }
+            for i in (0..8).step_by(4) {
+                for j in 0..2 {
+                    a[i + 2 * j] = _mm256_shuffle_ps::<0b01_00_01_00>(b[i + j], b[i + j + 2]);
+                    a[i + 2 * j + 1] = _mm256_shuffle_ps::<0b11_10_11_10>(b[i + j], b[i + j + 2]);
+                }
+            }
+            for i in 0..4 {
+                b[i] = _mm256_permute2f128_ps::<0x20>(a[i], a[i + 4]);
+                b[i + 4] = _mm256_permute2f128_ps::<0x31>(a[i], a[i + 4]);
+            }
+        }
+        b
     }
 
     /// One method over the two halves.
@@ -637,6 +690,37 @@ mod x86 {
         halves!(min(a, b) _mm256_min_ps(a, b));
         halves!(select_gt(a, b, yes, no) _mm256_blendv_ps(no, yes, _mm256_cmp_ps::<_CMP_GT_OQ>(a, b)));
         halves!(select_eq(a, b, yes, no) _mm256_blendv_ps(no, yes, _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b)));
+        #[inline(always)]
+        fn not_zero(self, a: Self::V) -> u32 {
+            let half = |a| {
+                // SAFETY: as above.
+                unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(a, _mm256_setzero_ps())) as u32 }
+            };
+            half(a[0]) | half(a[1]) << 8
+        }
+        #[inline(always)]
+        fn transpose(self, from: &[f32], stride: usize, to: &mut [f32; LANES * LANES]) {
+            let from = &from[..15 * stride + LANES];
+            for (row, column) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
+                // SAFETY: eight numbers of each of eight rows, the last of which was looked at above, and of eight columns.
+                unsafe {
+                    let from = from.as_ptr().add(row * stride + column);
+                    let mut rows = [_mm256_setzero_ps(); 8];
+                    for i in 0..8 {
+                        rows[i] = _mm256_loadu_ps(from.add(i * stride));
+                    }
+                    let to = to.as_mut_ptr().add(column * LANES + row);
+                    let columns = transpose8(rows);
+                    for i in 0..8 {
+                        _mm256_storeu_ps(to.add(i * LANES), columns[i]);
+                    }
+                }
+            }
+        }
+        halves!(unless_faded(a) {
+            let size = _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
+            _mm256_and_ps(a, _mm256_cmp_ps::<_CMP_NLT_UQ>(size, _mm256_set1_ps(FADED)))
+        });
         halves!(exp2_integral(n) _mm256_castsi256_ps(_mm256_slli_epi32::<23>(
             _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)))));
         halves!(round(a) _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a));
@@ -736,23 +820,37 @@ mod tests {
 
     #[test]
     fn rows_become_columns() {
-        struct Transpose<'a>(&'a mut [[f32; LANES]; LANES]);
+        struct Transpose<'a>(&'a [f32], &'a mut [f32; LANES * LANES]);
         impl Kernel for Transpose<'_> {
             #[inline(always)]
             fn run<S: Simd>(self, s: S) {
-                let columns = s.transpose(self.0.map(|row| s.load(&row)));
-                for (to, column) in self.0.iter_mut().zip(columns) {
-                    s.store(to, column);
-                }
+                s.transpose(self.0, 19, self.1);
             }
         }
-        let rows = std::array::from_fn(|i| std::array::from_fn(|j| (100 * i + j) as f32));
-        let columns = std::array::from_fn(|i| std::array::from_fn(|j| (100 * j + i) as f32));
-        let (mut best, mut plain) = (rows, rows);
-        dispatch(Transpose(&mut best));
-        Transpose(&mut plain).run(Plain);
+        let rows: [f32; 15 * 19 + LANES] = std::array::from_fn(|i| i as f32);
+        let columns = std::array::from_fn(|i| (i % LANES * 19 + i / LANES) as f32);
+        let (mut best, mut plain) = ([0.0; LANES * LANES], [0.0; LANES * LANES]);
+        dispatch(Transpose(&rows, &mut best));
+        Transpose(&rows, &mut plain).run(Plain);
         assert_eq!(best, columns);
         assert_eq!(plain, columns);
+    }
+
+    #[test]
+    fn lanes_that_are_not_zero_have_a_bit() {
+        struct NotZero<'a>(&'a [f32; LANES], &'a mut u32);
+        impl Kernel for NotZero<'_> {
+            fn run<S: Simd>(self, s: S) {
+                *self.1 = s.not_zero(s.load(self.0));
+            }
+        }
+        let mut values = [0.0; LANES];
+        values[1..9].copy_from_slice(&[1.0, -0.0, f32::NAN, 1e-40, 0.0, -3.0, f32::INFINITY, 0.0]);
+        values[15] = -1e-45;
+        let (mut best, mut plain) = (0, 0);
+        dispatch(NotZero(&values, &mut best));
+        NotZero(&values, &mut plain).run(Plain);
+        assert_eq!([best, plain], [0b1000_0000_1101_1010; 2]);
     }
 
     #[test]
