@@ -8,6 +8,8 @@ use crate::rng::{Purpose, Stream};
 pub enum Fill {
     /// Uniform numbers in a range.
     Uniform(usize, f32, f32),
+    /// So many numbers, four of five of them zero and the others in (0, 1), as pixels are.
+    Pixels(usize),
     /// These numbers.
     Values(Vec<f32>),
     /// These words.
@@ -30,6 +32,9 @@ impl Fill {
         match self {
             Self::Uniform(len, low, high) => {
                 (0..*len as u32).map(|i| (low + (high - low) * stream.uniform(i)).to_bits()).collect()
+            }
+            Self::Pixels(len) => {
+                (0..*len as u32).map(|i| (5.0 * stream.uniform(i) - 4.0).max(0.0).to_bits()).collect()
             }
             Self::Values(values) => values.iter().map(|x| x.to_bits()).collect(),
             Self::Words(words) => words.clone(),

@@ -168,6 +168,15 @@ impl Formula for Dense {
             [(1, 9), (2, 16), (3, 37), (8, 26)]
                 .map(|(blocks, units)| case("dropout", blocks, 5, units, Activation::Relu, 0.25)),
         );
+        // Four of five inputs are zero: with tails of pairs, panels, terms and words of 64 terms, and too few units for panels.
+        for (blocks, inputs, units) in
+            [(2, 784, 128), (3, 131, 37), (1, 193, 16), (8, 70, 100), (9, 128, 17), (8, 5, 49), (2, 784, 15)]
+        {
+            let mut sparse = case("pixels", blocks, inputs, units, Activation::Relu, 0.0);
+            sparse.name += ", mostly zero";
+            sparse.buffers[0] = Fill::Pixels(blocks * inputs * LANES);
+            cases.push(sparse);
+        }
         let fusible = Activation::ALL.iter().filter(|a| a.fusible());
         cases.extend(fusible.map(|&a| case("epilogue", 1, 5, 9, a, 0.0)));
         cases

@@ -110,7 +110,16 @@ impl Formula for DenseWeightGrad {
                 ],
             )
         };
-        HOSTILE_SIZES.iter().map(|&(blocks, inputs, units)| case(blocks, inputs, units)).collect()
+        let mut cases: Vec<_> =
+            HOSTILE_SIZES.iter().map(|&(blocks, inputs, units)| case(blocks, inputs, units)).collect();
+        // Four of five inputs are zero: with tails of rows, of panels and of words of 64 images.
+        for (blocks, inputs, units) in [(2, 784, 128), (5, 33, 50), (3, 37, 10), (1, 7, 33), (9, 9, 97)] {
+            let mut sparse = case(blocks, inputs, units);
+            sparse.name += ", inputs mostly zero";
+            sparse.buffers[0] = Fill::Pixels(blocks * inputs * LANES);
+            cases.push(sparse);
+        }
+        cases
     }
 }
 
