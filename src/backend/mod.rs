@@ -123,6 +123,11 @@ pub trait Backend {
     /// When the device fails.
     fn read(&mut self, buffer: BufferId, first: usize, words: &mut [u32]) -> Result<()>;
 
+    /// Runs of a program that it had better be given at once.
+    fn runs_at_once(&self) -> usize {
+        1
+    }
+
     /// Runs a program `times` times. May return before the device is done.
     ///
     /// # Errors

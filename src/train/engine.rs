@@ -293,6 +293,11 @@ impl Engine {
         Ok(())
     }
 
+    /// Training steps that the device had better be given at once.
+    pub fn steps_at_once(&self) -> usize {
+        self.backend.runs_at_once()
+    }
+
     /// Runs training steps. May return before the device is done.
     ///
     /// # Errors

@@ -266,7 +266,7 @@ impl<'a> Loop<'a> {
 
     /// Runs the steps of this epoch in turns, with progress, events, checkpoints and signals between them.
     fn steps(&mut self, steps: usize, mut clock: Instant) -> Result<()> {
-        let mut pace = Pace::default();
+        let mut pace = Pace::new(self.engine.steps_at_once());
         let mut logged = self.progress.step;
         while self.progress.step < steps {
             if self.job.stop.load(Ordering::Relaxed) {

@@ -42,6 +42,8 @@ pub(super) struct Binder<'a> {
     pub(super) slots: &'a Slots,
     pub(super) buffers: &'a [wgpu::Buffer],
     pub(super) pipelines: &'a Pipelines,
+    /// Whether a driver resets the device when its work takes long.
+    pub(super) watched: bool,
 }
 
 impl Binder<'_> {
@@ -65,8 +67,8 @@ impl Binder<'_> {
                 time += pace::estimate(call.cost());
                 dispatches.push(self.dispatch(call, class, longest, &mut uniforms, &buffer));
             }
-            programs
-                .push(Program { dispatches, runs: pace::runs_per_submission(time, STEPS_PER_SUBMISSION) });
+            let runs = pace::runs_per_submission(time, self.watched, STEPS_PER_SUBMISSION);
+            programs.push(Program { dispatches, runs });
         }
         let part_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("part of a grid"),

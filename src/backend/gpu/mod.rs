@@ -92,6 +92,7 @@ impl Gpu {
                 slots: &slots,
                 buffers: &buffers,
                 pipelines: &pipelines,
+                watched: !adapter.info().software,
             };
             binder.bind(how.class, longest)
         })?;
@@ -212,6 +213,10 @@ impl Backend for Gpu {
         }
         self.queue.write_buffer(self.buffer(buffer), 4 * first as u64, bytemuck::cast_slice(words));
         self.health.check()
+    }
+
+    fn runs_at_once(&self) -> usize {
+        STEPS_PER_SUBMISSION
     }
 
     fn is_half(&self, buffer: BufferId) -> bool {

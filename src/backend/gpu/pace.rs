@@ -51,8 +51,12 @@ pub(super) fn parts(grid: [u32; 3], time: Duration, longest: Duration) -> Vec<Pa
     parts
 }
 
-/// Runs of a program in one submission: enough that the cost of submitting does not show, and not too long.
-pub(super) fn runs_per_submission(program: Duration, most: usize) -> usize {
+/// Runs of a program in one submission: enough that the cost of submitting does not show, and not too long where a driver
+/// `watches` the device. Nothing resets a software device.
+pub(super) fn runs_per_submission(program: Duration, watched: bool, most: usize) -> usize {
+    if !watched {
+        return most;
+    }
     let fitting = LONGEST_SUBMISSION.as_secs_f64() / program.as_secs_f64().max(1e-9);
     (fitting as usize).clamp(1, most)
 }
@@ -99,9 +103,10 @@ mod tests {
 
     #[test]
     fn submissions_hold_many_short_steps_and_one_long_one() {
-        assert_eq!(runs_per_submission(Duration::from_micros(10), 16), 16);
-        assert_eq!(runs_per_submission(Duration::from_millis(300), 16), 3);
-        assert_eq!(runs_per_submission(Duration::from_secs(9), 16), 1);
+        assert_eq!(runs_per_submission(Duration::from_micros(10), true, 16), 16);
+        assert_eq!(runs_per_submission(Duration::from_millis(300), true, 16), 3);
+        assert_eq!(runs_per_submission(Duration::from_secs(9), true, 16), 1);
+        assert_eq!(runs_per_submission(Duration::from_secs(9), false, 16), 16);
         assert_eq!(more_runs(3, Duration::from_millis(20), 16), 6);
         assert_eq!(more_runs(9, Duration::from_millis(20), 16), 16);
         assert_eq!(more_runs(3, Duration::from_millis(260), 16), 3);
