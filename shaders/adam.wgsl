@@ -24,5 +24,6 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     if i >= p.len {
         return;
     }
+    begin();
     update(i, gradients[i]);
 }

@@ -57,6 +57,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     let filters = p.filters;
     let first_weight = p.weight + first_filter;
 
+#if BROADCAST 1
+    // Where this invocation finds its share of a row's weights.
+    var own_weights_at: array<u32, WEIGHT_STRIPS>;
+    #unroll
+    for (var strip = 0u; strip < WEIGHT_STRIPS; strip++) {
+        let own = min(strip * LANES + local, KERNEL * OUTPUTS - 1u);
+        own_weights_at[strip] = own / OUTPUTS * filters + own % OUTPUTS;
+    }
+#endif
+
     var sums: array<Images, PIXELS * OUTPUTS>;
     for (var channel = 0u; channel < channels; channel++) {
         var row = x_first + channel * plane_step + first_row * row_step;
@@ -71,11 +81,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
                     columns[i] = x[row + (i - LEFT) * GROUPS];
                 }
             }
+#if BROADCAST 1
+            var own_weights: array<f32, WEIGHT_STRIPS>;
+            #unroll
+            for (var strip = 0u; strip < WEIGHT_STRIPS; strip++) {
+                own_weights[strip] = parameters[weights + own_weights_at[strip]];
+            }
+#endif
             #unroll
             for (var kx = 0u; kx < KERNEL; kx++) {
                 #unroll
                 for (var o = 0u; o < OUTPUTS; o++) {
+#if BROADCAST 1
+                    let weight = Images(subgroupBroadcast(own_weights[(kx * OUTPUTS + o) / LANES], (kx * OUTPUTS + o) % LANES));
+#else
                     let weight = Images(parameters[weights + kx * filters + o]);
+#endif
                     #unroll
                     for (var i = 0u; i < PIXELS; i++) {
                         sums[o * PIXELS + i] = fma(columns[i + kx], weight, sums[o * PIXELS + i]);

@@ -59,6 +59,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     let channel_step = KERNEL * KERNEL * FILTERS;
     let last_weight = p.weight + (channel + 1u) * channel_step - FILTERS;
 
+#if BROADCAST 1
+    // Where this invocation finds its share of a row's weights.
+    var own_weights_at: array<u32, WEIGHT_STRIPS>;
+    #unroll
+    for (var strip = 0u; strip < WEIGHT_STRIPS; strip++) {
+        let own = min(strip * LANES + local, KERNEL * OUTPUTS - 1u);
+        own_weights_at[strip] = own % OUTPUTS * channel_step - own / OUTPUTS * FILTERS;
+    }
+#endif
+
     var sums: array<Images, PIXELS * OUTPUTS>;
     for (var f = 0u; f < FILTERS; f += DEPTH) {
         var row = y_first + f * plane_step + first_row * row_step;
@@ -78,13 +88,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
                 }
                 plane += plane_step;
             }
+#if BROADCAST 1
+            var own_weights: array<f32, WEIGHT_STRIPS>;
+            #unroll
+            for (var strip = 0u; strip < WEIGHT_STRIPS; strip++) {
+                own_weights[strip] = parameters[weights + own_weights_at[strip]];
+            }
+#endif
             #unroll
             for (var kx = 0u; kx < KERNEL; kx++) {
                 #unroll
                 for (var o = 0u; o < OUTPUTS; o++) {
                     #unroll
                     for (var d = 0u; d < DEPTH; d++) {
+#if BROADCAST 1
+                        let weight = Images(subgroupBroadcast(own_weights[(kx * OUTPUTS + o) / LANES], (kx * OUTPUTS + o) % LANES));
+#else
                         let weight = Images(parameters[weights + o * channel_step - kx * FILTERS + d]);
+#endif
                         #unroll
                         for (var i = 0u; i < PIXELS; i++) {
                             let at = o * PIXELS + i;

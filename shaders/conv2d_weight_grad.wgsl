@@ -107,6 +107,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
                         }
                     }
                 }
+#if BROADCAST 1
+                // Of the rows and columns that meet these pixels, this invocation loads every eighth.
+                var own_values: array<Images, VALUE_STRIPS>;
+                #unroll
+                for (var strip = 0u; strip < VALUE_STRIPS; strip++) {
+                    let own = strip * LANES + local;
+                    let y = oy + at.row + own / COLUMNS - p.pad;
+                    let column = ox + own % COLUMNS - p.pad;
+                    let inside = y < p.height && column < p.width;
+                    let value = x[x_first + select(0u, y * x_row + column * GROUPS, inside)];
+                    own_values[strip] = select(Images(), value, inside);
+                }
+#else
                 // Columns are found by their distance from one that lies in the image.
                 let origin = min(ox + LEFT - p.pad, p.width - 1u);
                 var edge: array<u32, COLUMNS>;
@@ -118,17 +131,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
                     edge[i] = select(0u, (ox + i - p.pad - origin) * GROUPS, inside[i]);
                 }
                 var row = x_first + (oy + at.row - p.pad) * x_row + origin * GROUPS;
+#endif
                 #unroll
                 for (var ky = 0u; ky < ROWS; ky++) {
                     if oy + at.row + ky - p.pad < p.height {
                         var columns: array<Images, COLUMNS>;
                         #unroll
                         for (var i = 0u; i < COLUMNS; i++) {
+#if BROADCAST 1
+                            columns[i] = subgroupBroadcast(own_values[(ky * COLUMNS + i) / LANES], (ky * COLUMNS + i) % LANES);
+#else
                             if i < LEFT || i >= COLUMNS - RIGHT {
                                 columns[i] = select(Images(), x[row + edge[i]], inside[i]);
                             } else {
                                 columns[i] = x[row + (i - LEFT) * GROUPS];
                             }
+#endif
                         }
                         #unroll
                         for (var kx = 0u; kx < KERNEL; kx++) {
@@ -142,7 +160,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
                             }
                         }
                     }
+#if BROADCAST 1
+#else
                     row += x_row;
+#endif
                 }
             }
         }

@@ -23,47 +23,55 @@ struct Params {
 #import dropout_mask
 
 #if BY_WORKGROUP 1
-// For software rasterisers, as dense_weight_by_workgroup.wgsl: each invocation makes the outputs of four units for a block of
-// images, which is the workgroup's.
+// For software rasterisers, as dense_weight_by_workgroup.wgsl: each invocation makes the outputs of four units for BLOCKS blocks
+// of images, which are the workgroup's.
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let unit = (group.x * LANES + lane) * WEIGHTS;
-    let block = group.y;
-    if unit >= p.units {
-        return;
-    }
-    var sums: array<Weights, 16>;
+    let own_unit = (group.x * LANES + lane) * WEIGHTS;
+    let unit = min(own_unit, p.units - WEIGHTS);
+    let block = group.y * BLOCKS;
+    var sums: array<Weights, BLOCKS * 16u>;
     var x_at = block * p.inputs * 4u;
     var weights = (p.weight + unit) / WEIGHTS;
     for (var k = 0u; k < p.inputs; k++) {
         let of_input = parameters[weights];
+#if BROADCAST 1
+        let own_images = x[x_at + lane / 4u % BLOCKS * p.inputs * 4u + lane % 4u];
+#endif
         #unroll
-        for (var four = 0u; four < 4u; four++) {
-            let value = x[x_at + four];
+        for (var four = 0u; four < BLOCKS * 4u; four++) {
+#if BROADCAST 1
+            let images = subgroupBroadcast(own_images, four);
+#else
+            let images = x[x_at + four / 4u * p.inputs * 4u + four % 4u];
+#endif
             #unroll
             for (var i = 0u; i < 4u; i++) {
-                sums[four * 4u + i] = fma(Weights(value[i]), of_input, sums[four * 4u + i]);
+                sums[four * 4u + i] = fma(Weights(images[i]), of_input, sums[four * 4u + i]);
             }
         }
         weights += p.units / WEIGHTS;
         x_at += 4u;
     }
+    if own_unit >= p.units {
+        return;
+    }
     let key = dropout_key(p.dropout_layer);
     let bias = parameters[(p.bias + unit) / WEIGHTS];
     // The sums move up, so that activation and dropout, which are long, are compiled for four images.
-    for (var four = 0u; four < 4u; four++) {
+    for (var four = 0u; four < BLOCKS * 4u; four++) {
         let a = sums[0] + bias;
         let b = sums[1] + bias;
         let c = sums[2] + bias;
         let d = sums[3] + bias;
         #unroll
         for (var u = 0u; u < WEIGHTS; u++) {
-            let at = (block * p.units + unit + u) * 4u + four;
+            let at = ((block + four / 4u) * p.units + unit + u) * 4u + four % 4u;
             let value = activate4(ACTIVATION, vec4f(a[u], b[u], c[u], d[u]));
             y[at] = drop_or_keep4(key, p.dropout_rate, at, value);
         }
         #unroll
-        for (var i = 0u; i < 12u; i++) {
+        for (var i = 0u; i < BLOCKS * 16u - 4u; i++) {
             sums[i] = sums[i + 4u];
         }
     }

@@ -41,9 +41,6 @@ fn keep(key: vec2u, at: u32, made: vec4f) {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let k = group.x * LANES * INPUTS + lane;
     let block = group.y;
-    if k >= p.inputs {
-        return;
-    }
     // Inputs past the last repeat it and store nothing.
     var weights: array<u32, INPUTS>;
     #unroll
@@ -53,6 +50,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     var sums: array<vec4f, INPUTS * 4>;
     var y_at = block * UNITS * 4u;
     for (var u = 0u; u < UNITS; u += WEIGHTS) {
+#if BROADCAST 1
+        var own_gradients: array<vec4f, 2>;
+        own_gradients[0] = y_grad[y_at + lane];
+        own_gradients[1] = y_grad[y_at + LANES + lane];
+#endif
         #unroll
         for (var i = 0u; i < INPUTS; i++) {
             let of_units = parameters[weights[i]];
@@ -61,7 +63,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
             for (var four = 0u; four < 4u; four++) {
                 #unroll
                 for (var d = 0u; d < WEIGHTS; d++) {
-                    sums[i * 4u + four] = fma(y_grad[y_at + d * 4u + four], vec4f(of_units[d]), sums[i * 4u + four]);
+#if BROADCAST 1
+                    let gradients = subgroupBroadcast(own_gradients[d / 2u], d % 2u * 4u + four);
+#else
+                    let gradients = y_grad[y_at + d * 4u + four];
+#endif
+                    sums[i * 4u + four] = fma(gradients, vec4f(of_units[d]), sums[i * 4u + four]);
                 }
             }
         }

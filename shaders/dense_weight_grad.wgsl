@@ -15,6 +15,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> y_grad: array<vec4f>; // [blocks][units][16 / 4]
 @group(0) @binding(3) var<storage, read_write> gradients: array<Weights>;
 
+fn begin() {}
+
 fn keep(at: u32, gradient: Weights) {
     gradients[at] = gradient;
 }

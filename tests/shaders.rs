@@ -397,11 +397,11 @@ fn to_glsl(module: &Module, info: &ModuleInfo, version: glsl::Version) -> String
     text
 }
 
-/// Kernels that run a part of their grid, those with a planted fault, and those that sum by subgroups compile like the whole
-/// and sound ones.
+/// Kernels that run a part of their grid, those with a planted fault, and those that sum by subgroups or whose invocations load
+/// for each other compile like the whole and sound ones.
 #[test]
 fn kernels_in_parts_with_planted_faults_and_by_subgroups_are_valid() {
-    let mut by_subgroups = 0;
+    let (mut by_subgroups, mut by_broadcast) = (0, 0);
     for Compiled { op, constants, .. } in COMPILED.iter() {
         let kernel = Kernel { constants: constants.clone(), grid: [1; 3] };
         let (whole, part) = (shader::expand(*op, &kernel), shader::part(shader::expand(*op, &kernel)));
@@ -412,7 +412,9 @@ fn kernels_in_parts_with_planted_faults_and_by_subgroups_are_valid() {
         assert!(wrong != whole && wrong_part != part, "{}", op.name());
         let by_subgroup = shader::expand_by_subgroup(*op, &kernel);
         by_subgroups += usize::from(by_subgroup.is_some());
-        for text in [part, wrong, wrong_part].into_iter().chain(by_subgroup) {
+        let broadcasting = shader::expand(*op, &shader::by_broadcast(&kernel));
+        by_broadcast += usize::from(broadcasting.contains("subgroupBroadcast"));
+        for text in [part, wrong, wrong_part, broadcasting].into_iter().chain(by_subgroup) {
             let module = naga::front::wgsl::parse_str(&text)
                 .unwrap_or_else(|error| panic!("{}: {}", op.name(), error.emit_to_string(&text)));
             Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP)
@@ -420,5 +422,5 @@ fn kernels_in_parts_with_planted_faults_and_by_subgroups_are_valid() {
                 .unwrap_or_else(|error| panic!("{}: {}", op.name(), error.emit_to_string(&text)));
         }
     }
-    assert!(by_subgroups > 0);
+    assert!(by_subgroups > 0 && by_broadcast > 0);
 }

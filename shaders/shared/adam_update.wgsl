@@ -6,9 +6,19 @@
 // Source: Kingma and Ba, 2015, section 2, last paragraph; Loshchilov and Hutter, 2019.
 // Who imports this imports control and weights, and declares the parameters `p` and the buffers. Each buffer is read once: drivers
 // in software load wherever one is named.
+// `begin` comes before the first update.
+struct Rates {
+    rate: f32,
+    corrected: f32,
+}
+var<private> rates: Rates;
+
+fn begin() {
+    let first = control[STEP] * 2u;
+    rates = Rates(schedule[first], schedule[first + 1u]);
+}
+
 fn update(at: u32, gradient: Weights) {
-    let rate = schedule[control[STEP] * 2u];
-    let corrected_rate = schedule[control[STEP] * 2u + 1u];
     let old_first = first_moment[at];
     let old_second = second_moment[at];
     let old = parameters[at];
@@ -16,6 +26,6 @@ fn update(at: u32, gradient: Weights) {
     let second = fma(gradient * gradient - old_second, Weights(p.one_minus_beta_2), old_second);
     first_moment[at] = first;
     second_moment[at] = second;
-    let decayed = old - rate * p.weight_decay * old;
-    parameters[at] = decayed - corrected_rate * first / (sqrt(second) + p.epsilon);
+    let decayed = old - rates.rate * p.weight_decay * old;
+    parameters[at] = decayed - rates.corrected * first / (sqrt(second) + p.epsilon);
 }

@@ -1,7 +1,7 @@
 // The gradients of a dense product with respect to its weights and biases, each handed to `keep` with its place:
 // weight[k][u]: sum over n of x[n][k] y_grad[n][u]
 // bias[u]: sum over n of y_grad[n][u]
-// Who imports this declares `keep`, the parameters `p` and the buffers `x` and `y_grad`; places are counted in Weights.
+// Who imports this declares `begin`, which is called before the first of them, `keep`, the parameters `p` and the buffers `x` and `y_grad`; places are counted in Weights.
 #import weights
 #if BY_WORKGROUP 1
 #import dense_weight_by_workgroup
@@ -55,6 +55,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
             s30 = fma(x3, y0, s30); s31 = fma(x3, y1, s31); s32 = fma(x3, y2, s32); s33 = fma(x3, y3, s33);
         }
     }
+    begin();
     store(k, u, s00, s01, s02, s03);
     if k + 1u < p.inputs { store(k + 1u, u, s10, s11, s12, s13); }
     if k + 2u < p.inputs { store(k + 2u, u, s20, s21, s22, s23); }

@@ -1,6 +1,6 @@
-// The same as dense_weight.wgsl, for software rasterisers. They load word by word for every invocation, at a cost for each load
-// that four numbers share, but once for all where the address is the workgroup's: so each invocation has WEIGHTS units, and
-// the TALL inputs are the workgroup's.
+// The same as dense_weight.wgsl, for software rasterisers. They load word by word for every invocation, also where the address
+// is the workgroup's, and that takes longer than the multiply-adds. So each invocation has WEIGHTS units, the TALL inputs
+// are the workgroup's, and with BROADCAST each invocation loads every eighth of those and hands it to the others.
 
 // The gradients of WEIGHTS units for each of four images, from those of four images for each unit.
 #if WEIGHTS 4
@@ -28,38 +28,44 @@ fn gradients_at(quarter: u32, unit: u32) -> array<Weights, 4> {
     return by_image(units);
 }
 
-// The gradients of the biases of WEIGHTS units, which begin at `unit`.
-fn bias_gradients(unit: u32) -> Weights {
-    var sums: array<Weights, 4>;
-    for (var quarter = 0u; quarter < p.blocks * 4u; quarter++) {
-        let gradients = gradients_at(quarter, unit);
-        #unroll
-        for (var i = 0u; i < 4u; i++) {
-            sums[i] += gradients[i];
-        }
-    }
-    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
-}
-
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let u = (group.x * LANES + lane) * WEIGHTS;
+    let own_unit = (group.x * LANES + lane) * WEIGHTS;
+    let u = min(own_unit, p.units - WEIGHTS);
     let first = group.y * TALL;
-    if u >= p.units {
-        return;
-    }
-    // Inputs past the last repeat it and store nothing.
+    // Units and inputs past the last repeat it and store nothing.
     var sums: array<Weights, TALL>;
+    var of_bias: array<Weights, 4>;
     for (var quarter = 0u; quarter < p.blocks * 4u; quarter++) {
         let block = quarter / 4u;
         let gradients = gradients_at(quarter, u);
         #unroll
+        for (var i = 0u; i < 4u; i++) {
+            of_bias[i] += gradients[i];
+        }
+#if BROADCAST 1
+        var own_values: array<vec4f, STRIPS>;
+        #unroll
+        for (var strip = 0u; strip < STRIPS; strip++) {
+            let input = min(first + strip * LANES + lane, p.inputs - 1u);
+            own_values[strip] = x[(block * p.inputs + input) * 4u + quarter % 4u];
+        }
+#endif
+        #unroll
         for (var r = 0u; r < TALL; r++) {
+#if BROADCAST 1
+            let value = subgroupBroadcast(own_values[r / LANES], r % LANES);
+#else
             let value = x[(block * p.inputs + min(first + r, p.inputs - 1u)) * 4u + quarter % 4u];
+#endif
             let two = fma(Weights(value.y), gradients[1], fma(Weights(value.x), gradients[0], sums[r]));
             sums[r] = fma(Weights(value.w), gradients[3], fma(Weights(value.z), gradients[2], two));
         }
     }
+    if own_unit >= p.units {
+        return;
+    }
+    begin();
     // The sums move up, so that `keep`, which is long, is compiled for one of them.
     for (var k = first; k < min(first + TALL, p.inputs); k++) {
         keep((p.weight + k * p.units + u) / WEIGHTS, sums[0]);
@@ -69,6 +75,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         }
     }
     if group.y == 0u {
-        keep((p.bias + u) / WEIGHTS, bias_gradients(u));
+        keep((p.bias + u) / WEIGHTS, (of_bias[0] + of_bias[1]) + (of_bias[2] + of_bias[3]));
     }
 }

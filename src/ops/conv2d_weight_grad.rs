@@ -83,19 +83,27 @@ impl Formula for Conv2dWeightGrad {
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         let c = p.correlation();
         // Sums of all lanes lie in workgroup memory in the end on a GPU: 16 KiB.
-        let (images, image_lanes, tiles, most_filters, most_pixels) = match class {
-            DeviceClass::Gpu => (1, LANES, 4, 4, 7),
-            DeviceClass::Software => (4, 1, 8, 8, 2),
+        let (images, image_lanes, tiles, most_pixels) = match class {
+            DeviceClass::Gpu => (1, LANES, 4, 7),
+            DeviceClass::Software => (4, 1, 8, 2),
         };
         let most_sums = 64;
         let rows = (most_sums / c.kernel).saturating_sub(1).clamp(1, c.kernel);
         let sums_of_a_filter = rows * c.kernel + 1;
         let tiles = if sums_of_a_filter > most_sums { 1 } else { tiles };
-        let shared_channels =
-            [4, 2, 1].into_iter().find(|n| c.inputs.is_multiple_of(*n) && n <= &tiles).unwrap_or(1);
-        // Few filters to a tile rather than tiles without filters.
-        let most_filters = most_filters.min(c.outputs.div_ceil(tiles / shared_channels));
-        let filters = tile(c.outputs, (most_sums / sums_of_a_filter).clamp(1, most_filters));
+        let (shared_channels, filters) = match class {
+            DeviceClass::Gpu => {
+                let shared_channels =
+                    [4, 2, 1].into_iter().find(|n| c.inputs.is_multiple_of(*n) && n <= &tiles).unwrap_or(1);
+                // Few filters to a tile rather than tiles without filters.
+                let most = 4.min(c.outputs.div_ceil(tiles / shared_channels));
+                (shared_channels, tile(c.outputs, (most_sums / sums_of_a_filter).clamp(1, most)))
+            }
+            // All tiles have the same channel, whose pixels they load for each other.
+            DeviceClass::Software => {
+                (1, share(c.outputs.div_ceil(tiles), (130 / sums_of_a_filter).clamp(1, 8)))
+            }
+        };
         let pixels = share(c.out_width, most_pixels);
         // Columns of a tile's input that can lie outside the image, before and after it.
         let past = c.out_width.next_multiple_of(pixels) + c.kernel - 1;
@@ -108,6 +116,7 @@ impl Formula for Conv2dWeightGrad {
             ("KERNEL", c.kernel),
             ("ROWS", rows),
             ("FILTERS", filters),
+            ("VALUE_STRIPS", (rows * columns).div_ceil(tiles * image_lanes)),
             ("PIXELS", pixels),
             ("RAGGED", usize::from(!c.out_width.is_multiple_of(pixels))),
             ("LEFT", c.pad.min(columns)),

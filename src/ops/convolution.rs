@@ -141,6 +141,7 @@ impl Correlation {
             ("PIXELS", pixels as u32),
             ("OUTPUTS", outputs as u32),
             ("KERNEL", self.kernel as u32),
+            ("WEIGHT_STRIPS", (self.kernel * outputs).div_ceil(lanes as usize) as u32),
             ("LEFT", left as u32),
             ("RIGHT", right.min(pixels + self.kernel - 1) as u32),
             ("ACTIVATION", activation),

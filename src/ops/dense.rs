@@ -58,10 +58,16 @@ impl Formula for Dense {
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         let epilogue = [("ACTIVATION", p.activation), p.dropout().constant()];
         if class == DeviceClass::Software && tiling::in_fours([p.units, p.weight, p.bias]) {
-            let (lanes, weights) = (8, 4);
-            let sizes = [("LANES", lanes), ("WEIGHTS", weights), ("BY_WORKGROUP", 1), (UNROLL, 1)];
+            let (lanes, weights, blocks) = (8, 4, if p.blocks.is_multiple_of(2) { 2 } else { 1 });
+            let sizes = [
+                ("LANES", lanes),
+                ("WEIGHTS", weights),
+                ("BLOCKS", blocks),
+                ("BY_WORKGROUP", 1),
+                (UNROLL, 1),
+            ];
             let constants = sizes.into_iter().chain(epilogue).collect();
-            return Kernel { constants, grid: [p.units.div_ceil(lanes * weights), p.blocks, 1] };
+            return Kernel { constants, grid: [p.units.div_ceil(lanes * weights), p.blocks / blocks, 1] };
         }
         let (lanes, depth, units) = tiling::product(p.inputs, p.units, class);
         let sizes = [("LANES", lanes), ("DEPTH", depth), ("UNITS", units)];

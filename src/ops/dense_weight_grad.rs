@@ -43,12 +43,14 @@ impl Formula for DenseWeightGrad {
             }
             DeviceClass::Software => {
                 let in_fours = tiling::in_fours([p.units, p.weight, p.bias]);
-                let (lanes, weights, tall) = (8, if in_fours { 4 } else { 1 }, 16);
+                let (lanes, weights) = (8, if in_fours { 4 } else { 1 });
+                let tall = tiling::share(p.inputs as usize, 32) as u32;
                 Kernel {
                     constants: vec![
                         ("LANES", lanes),
                         ("WEIGHTS", weights),
                         ("TALL", tall),
+                        ("STRIPS", tall.div_ceil(lanes)),
                         ("BY_WORKGROUP", 1),
                         (UNROLL, 1),
                     ],

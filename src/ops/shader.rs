@@ -3,7 +3,7 @@
 //! No kernel relies on the zero of a variable that is declared in a loop without a value: in browsers on SwiftShader it is set
 //! in the first turn only.
 
-use super::unroll::unroll;
+use super::unroll::{UNROLL, unroll};
 use super::{Access, Element, Kernel, Op, halves};
 
 /// What shaders may `#import`: the files of `shaders/shared`.
@@ -36,6 +36,19 @@ pub fn expand(op: &dyn Op, kernel: &Kernel) -> String {
     append(op.shader(), kernel, &mut text);
     unroll(&text)
 }
+
+/// The same kernel where each invocation loads a part of what all of its workgroup read, and broadcasts it. That names lanes by
+/// constants, so the others are left alone whose loops are not unrolled.
+pub fn by_broadcast(kernel: &Kernel) -> Kernel {
+    let mut constants = kernel.constants.clone();
+    if constants.iter().any(|(name, _)| *name == UNROLL) {
+        constants.push(("BROADCAST", 1));
+    }
+    Kernel { constants, grid: kernel.grid }
+}
+
+/// Invocations of the workgroups that broadcast: a subgroup has to hold them.
+pub const BROADCASTING: u32 = 8;
 
 /// The same with sums over a workgroup by its subgroups; `None` for a kernel without such sums.
 pub fn expand_by_subgroup(op: &dyn Op, kernel: &Kernel) -> Option<String> {
@@ -86,9 +99,13 @@ pub fn in_halves(op: &dyn Op, text: &str, halves: &[bool]) -> String {
     bindings.fold(text.to_owned(), |text, (binding, _)| halves::store(&text, binding.name))
 }
 
-/// The same with the op's parameters in storage, for drivers that compile uniforms in.
+/// The same with the op's parameters in storage, for drivers that compile uniforms in. They are loaded once, since such drivers
+/// load wherever a buffer is named.
 pub fn params_as_storage(text: &str) -> String {
-    text.replace("var<uniform> p:", "var<storage, read> p:")
+    let text = text.replace("var<uniform> p:", "var<storage, read> stored_p:");
+    let Some((before, rest)) = text.split_once("fn main(") else { return text };
+    let Some((signature, body)) = rest.split_once('{') else { return text };
+    format!("var<private> p: Params;\n{before}fn main({signature}{{\n    p = stored_p;{body}")
 }
 
 /// The same with a mistake: what the last line that writes an output writes is half as large again, or one more. For
@@ -112,16 +129,17 @@ pub fn plant_fault(op: &dyn Op, text: &str) -> Option<String> {
 }
 
 fn append(source: &str, kernel: &Kernel, text: &mut String) {
-    let mut keep = true;
+    // Whether the text is kept, for each `#if` round this line.
+    let mut kept: Vec<bool> = Vec::new();
     for line in source.lines() {
         if let Some(condition) = line.strip_prefix("#if ") {
             let holds = |(name, value): &(&str, u32)| condition == format!("{name} {value}");
-            keep = kernel.constants.iter().any(holds);
+            kept.push(kernel.constants.iter().any(holds));
         } else if line == "#else" {
-            keep = !keep;
+            kept.iter_mut().rev().take(1).for_each(|keep| *keep = !*keep);
         } else if line == "#endif" {
-            keep = true;
-        } else if keep {
+            kept.pop();
+        } else if kept.iter().all(|&keep| keep) {
             match line.strip_prefix("#import ") {
                 Some(name) => append(shared(name.trim()), kernel, text),
                 None => text.push_str(line),

@@ -4,6 +4,7 @@ use super::rehearsal::Faults;
 use crate::backend::DeviceInfo;
 use crate::error::Error;
 use crate::ops::DeviceClass;
+use crate::ops::shader::BROADCASTING;
 use anyhow::{Result, bail};
 
 /// Graphics APIs that carry compute.
@@ -172,6 +173,14 @@ impl Adapter {
         self.subgroups
     }
 
+    /// Whether invocations of the software kernels load for each other: where they run at once, which makes no difference to
+    /// the results.
+    pub(super) fn broadcasts(&self) -> bool {
+        self.class == DeviceClass::Software
+            && self.adapter.features().contains(wgpu::Features::SUBGROUP)
+            && self.subgroup_sizes().0 >= BROADCASTING
+    }
+
     /// The same, with activations in half precision.
     ///
     /// # Errors
@@ -338,7 +347,7 @@ impl Adapter {
             ..wgpu::Limits::default().or_worse_values_from(&offered)
         };
         let mut optional = wgpu::Features::empty();
-        optional.set(wgpu::Features::SUBGROUP, self.subgroups);
+        optional.set(wgpu::Features::SUBGROUP, self.subgroups || self.broadcasts());
         optional.set(wgpu::Features::SHADER_F16, self.half_activations);
         let request = self.adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("gpu-mnist"),

@@ -77,6 +77,7 @@ impl Gpu {
             class: adapter.class(),
             checks,
             subgroups: adapter.uses_subgroups(),
+            broadcasts: adapter.broadcasts(),
             wrong_op: faults.op.as_deref(),
         };
         let longest = faults.dispatch.unwrap_or(pace::LONGEST);

@@ -39,6 +39,8 @@ pub(super) struct Compilation<'a> {
     pub(super) checks: Checks,
     /// Whether sums over a workgroup are made by its subgroups.
     pub(super) subgroups: bool,
+    /// Whether invocations load for each other.
+    pub(super) broadcasts: bool,
     /// The op whose kernels are to be wrong, in rehearsals.
     pub(super) wrong_op: Option<&'a str>,
 }
@@ -131,6 +133,8 @@ fn build_one(
 ) -> Result<wgpu::ComputePipeline> {
     // Error scopes belong to a thread, so each worker has its own.
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let by_broadcast = how.broadcasts.then(|| shader::by_broadcast(kernel));
+    let kernel = by_broadcast.as_ref().unwrap_or(kernel);
     let by_subgroup = how.subgroups.then(|| shader::expand_by_subgroup(op, kernel)).flatten();
     let mut text = by_subgroup.unwrap_or_else(|| shader::expand(op, kernel));
     if in_parts {
