@@ -214,14 +214,15 @@ impl<const T: usize> Multiply<'_, T> {
         }
         let mut sums = [[s.splat(0.0); T]; O];
         for (channel, from) in self.v[product * inputs * T..][..inputs * T].chunks_exact(T).enumerate() {
-            let mut v = [s.splat(0.0); T];
-            for t in 0..T {
-                v[t] = s.load(&from[t].0);
-            }
+            let mut u = [s.splat(0.0); O];
             for o in 0..O {
-                let u = s.splat(rows[o][channel * input_step]);
-                for t in 0..T {
-                    sums[o][t] = s.fma(u, v[t], sums[o][t]);
+                u[o] = s.splat(rows[o][channel * input_step]);
+            }
+            // One tile after the other, which leaves the registers to the sums.
+            for t in 0..T {
+                let v = s.load(&from[t].0);
+                for o in 0..O {
+                    sums[o][t] = s.fma(u[o], v, sums[o][t]);
                 }
             }
         }
