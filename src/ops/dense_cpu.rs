@@ -462,7 +462,7 @@ impl Outer<'_> {
             (32.., _) if self.images >= LONG => strips!(12: 2 1; 4: 4 2 1; 1: 4 2 1;),
             (32.., _) => strips!(4: 4 2 1; 1: 4 2 1;),
             (8.., 1) => strips!(6: 1; 2: 1; 1: 1;),
-            (8.., _) if self.images >= LONG && !has_many_zeros => strips!(6: 1; 2: 3 2 1; 1: 3 2 1;),
+            (8.., _) if self.images >= LONG && !has_many_zeros => strips!(4: 1; 2: 3 2 1; 1: 3 2 1;),
             (8.., _) => strips!(2: 3 2 1; 1: 3 2 1;),
             _ => strips!(2: 1; 1: 1;),
         }
