@@ -149,8 +149,13 @@ impl Product<'_> {
                 block += 2;
             }
         }
+        let is_deep = S::REGISTERS < 32 && !BY_ROWS && self.terms.1 >= 2 * CHUNK;
         while block < blocks.end {
-            left.strip::<S, 1, BY_ROWS>(s, block, rows.clone(), &mut finish);
+            if is_deep {
+                left.deep_strip(s, block, rows.clone(), &mut finish);
+            } else {
+                left.strip::<S, 1, BY_ROWS>(s, block, rows.clone(), &mut finish);
+            }
             left.vectors = &left.vectors[left.depth * LANES..];
             block += 1;
         }
@@ -181,6 +186,42 @@ impl Product<'_> {
         }
     }
 
+    /// The same for one block of a long product, some terms after the other: their vectors and coefficients come from the
+    /// first-level cache for most of the rows.
+    #[inline(always)]
+    fn deep_strip<S: Simd>(self, s: S, block: usize, rows: Range<usize>, finish: &mut impl Finish<S>) {
+        let mut scratch = take_scratch();
+        let sums = &mut scratch.sums;
+        sums.clear();
+        sums.resize(rows.len(), [0.0; LANES]);
+        let (first, count) = self.terms;
+        for start in (0..count).step_by(CHUNK) {
+            let chunk = Self { terms: (first + start, CHUNK.min(count - start)), ..self };
+            let mut row = 0;
+            macro_rules! tiles {
+                ($($size:literal)*) => {{
+                    $(while rows.len() - row >= $size {
+                        let sums = &mut sums[row..row + $size];
+                        let mut made = [[s.splat(0.0); $size]];
+                        for r in 0..$size {
+                            made[0][r] = s.load(&sums[r]);
+                        }
+                        let made = chunk.add::<S, $size, 1, false>(s, rows.start + row, made);
+                        for r in 0..$size {
+                            s.store(&mut sums[r], made[0][r]);
+                        }
+                        row += $size;
+                    })*
+                }};
+            }
+            tiles!(6 2 1);
+        }
+        for (row, sums) in rows.zip(&*sums) {
+            finish.finish(s, block, row, s.load(sums));
+        }
+        give_scratch(scratch);
+    }
+
     #[inline(always)]
     fn tile<S: Simd, const R: usize, const B: usize, const BY_ROWS: bool>(
         self,
@@ -189,7 +230,22 @@ impl Product<'_> {
         row: usize,
         finish: &mut impl Finish<S>,
     ) {
-        let mut sums = [[s.splat(0.0); R]; B];
+        let sums = self.add::<S, R, B, BY_ROWS>(s, row, [[s.splat(0.0); R]; B]);
+        for (b, sums) in sums.into_iter().enumerate() {
+            for (r, sum) in sums.into_iter().enumerate() {
+                finish.finish(s, block + b, row + r, sum);
+            }
+        }
+    }
+
+    /// Adds the terms to the sums of `R` rows and `B` blocks.
+    #[inline(always)]
+    fn add<S: Simd, const R: usize, const B: usize, const BY_ROWS: bool>(
+        self,
+        s: S,
+        row: usize,
+        mut sums: [[S::V; R]; B],
+    ) -> [[S::V; R]; B] {
         let (first, count) = self.terms;
         let mut vectors = [self.vectors; B];
         for (b, vectors) in vectors.iter_mut().enumerate() {
@@ -215,11 +271,7 @@ impl Product<'_> {
                 }
             }
         }
-        for (b, sums) in sums.into_iter().enumerate() {
-            for (r, sum) in sums.into_iter().enumerate() {
-                finish.finish(s, block + b, row + r, sum);
-            }
-        }
+        sums
     }
 }
 
@@ -330,6 +382,9 @@ fn tile<S: Simd, const R: usize, const P: usize>(
     }
     sums
 }
+
+/// Terms of a long product that are added at a time: their vectors take 16 KiB.
+const CHUNK: usize = 256;
 
 /// Bits of a word that has one for every term.
 const BITS: usize = u64::BITS as usize;
