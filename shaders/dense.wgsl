@@ -76,6 +76,42 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         }
     }
 }
+#elif COOPERATIVE 1
+// A row for each unit, a column for each image, a term for each input.
+#import matrix_product
+#import matrix_weights
+
+const LEFT_IN_ROWS: bool = false;
+const RIGHT_IN_ROWS: bool = true;
+
+fn rows() -> u32 {
+    return p.units;
+}
+
+fn columns() -> u32 {
+    return p.blocks * 16u;
+}
+
+fn terms() -> u32 {
+    return p.inputs;
+}
+
+fn left4(unit: u32, k: u32) -> vec4f {
+    return weights4(k, unit);
+}
+
+fn right4(k: u32, image: u32) -> vec4f {
+    if k >= p.inputs || image >= columns() {
+        return vec4f();
+    }
+    return x[(image / 16u * p.inputs + k) * 4u + image / 4u % 4u];
+}
+
+fn keep4(unit: u32, image: u32, sums: vec4f) {
+    let at = (image / 16u * p.units + unit) * 4u + image / 4u % 4u;
+    let value = activate4(ACTIVATION, sums + parameters[p.bias + unit]);
+    y[at] = drop_or_keep4(dropout_key(p.dropout_layer), p.dropout_rate, at, value);
+}
 #else
 // Each invocation keeps UNITS outputs of four images and takes DEPTH inputs at a time; invocations of a workgroup share the
 // weights, which are uniform loads.

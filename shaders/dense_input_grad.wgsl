@@ -87,6 +87,40 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         }
     }
 }
+#elif COOPERATIVE 1
+// A row for each input, a column for each image, a term for each unit.
+#import matrix_product
+#import matrix_weights
+
+const LEFT_IN_ROWS: bool = true;
+const RIGHT_IN_ROWS: bool = true;
+
+fn rows() -> u32 {
+    return p.inputs;
+}
+
+fn columns() -> u32 {
+    return p.blocks * 16u;
+}
+
+fn terms() -> u32 {
+    return p.units;
+}
+
+fn left4(k: u32, unit: u32) -> vec4f {
+    return weights4(k, unit);
+}
+
+fn right4(unit: u32, image: u32) -> vec4f {
+    if unit >= p.units || image >= columns() {
+        return vec4f();
+    }
+    return y_grad[(image / 16u * p.units + unit) * 4u + image / 4u % 4u];
+}
+
+fn keep4(k: u32, image: u32, sums: vec4f) {
+    keep(dropout_key(p.dropout_layer), (image / 16u * p.inputs + k) * 4u + image / 4u % 4u, sums);
+}
 #else
 // Each invocation keeps INPUTS gradients of four images and takes DEPTH units at a time, whose weights lie beside each other.
 @compute @workgroup_size(LANES)

@@ -4,6 +4,7 @@ mod common;
 
 use common::gpu;
 use gpu_mnist::ops::case::Case;
+use gpu_mnist::ops::matrices::Matrices;
 use gpu_mnist::ops::share::{CpuArgs, Part, Region, Split};
 use gpu_mnist::ops::tracked::Tracked;
 use gpu_mnist::ops::{Binding, Cost, DeviceClass, Element, Field, Kernel, Op, Slot, read_words, write_words};
@@ -57,6 +58,9 @@ impl Op for Draw {
     }
     fn kernel(&self, _: &[u32], _: DeviceClass) -> Kernel {
         Kernel { constants: vec![], grid: [LEN.div_ceil(64), 1, 1] }
+    }
+    fn cooperative_kernel(&self, _: &[u32], _: Matrices) -> Option<Kernel> {
+        None
     }
     fn cost(&self, _: &[u32]) -> Cost {
         Cost::default()

@@ -5,6 +5,8 @@
 #import weights
 #if BY_WORKGROUP 1
 #import dense_weight_by_workgroup
+#elif COOPERATIVE 1
+#import dense_weight_by_matrices
 #else
 // Each invocation makes 4 x 4 gradients, adding over blocks in order; four images to a vec4.
 fn total(v: vec4f) -> f32 {

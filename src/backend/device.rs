@@ -5,6 +5,7 @@ use super::gpu::adapter::{self, Adapter, Api, Selection};
 use super::gpu::{Checks, Gpu};
 use super::{Backend, DeviceInfo};
 use crate::error::Error;
+use crate::ops::matrices::Factors;
 use crate::ops::{DeviceClass, simd};
 use crate::plan::Plan;
 use crate::plan::network::Target;
@@ -86,6 +87,22 @@ impl Device {
             )),
             Self::Gpu { adapter, checks } => {
                 Ok(Self::Gpu { adapter: Box::new(adapter.with_half_activations()?), checks })
+            }
+        }
+    }
+
+    /// The same, with dense products by cooperative matrices, of factors in this precision or else the most exact.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] where there are none that kernels can use.
+    pub fn with_matrices(self, factors: Option<Factors>) -> Result<Self> {
+        match self {
+            Self::Cpu { .. } => bail!(Error::NoDevice(
+                "the CPU backend has no cooperative matrices; leave --cooperative-matrices out, or choose a GPU with --backend gpu"
+                    .into()
+            )),
+            Self::Gpu { adapter, checks } => {
+                Ok(Self::Gpu { adapter: Box::new(adapter.with_matrices(factors)?), checks })
             }
         }
     }

@@ -116,6 +116,11 @@ pub trait Backend {
         false
     }
 
+    /// Whether cooperative matrices take the factors of products in half precision.
+    fn has_half_factors(&self) -> bool {
+        false
+    }
+
     /// Reads words from a buffer that [outlives a step](crate::plan::Lifetime::Run), from word `first` on, after everything
     /// that was run before. Of others a backend need not keep the whole.
     ///

@@ -4,6 +4,7 @@ use crate::backend::device::{Device, Wanted};
 use crate::backend::gpu::Api;
 use crate::data::DataSet;
 use crate::ops::DeviceClass;
+use crate::ops::matrices::Factors;
 use crate::recipe::{Overrides, Recipe};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -65,6 +66,10 @@ pub(super) struct DeviceArgs {
     /// On GPUs that offer it, keep activations in half precision: half the memory for them, and rounded
     #[arg(long)]
     f16: bool,
+    /// On GPUs that offer them, make dense products by cooperative matrices (tensor cores), of factors in this precision [default:
+    /// f32 where it is offered, else f16]
+    #[arg(long, value_name = "f32|f16", value_enum, num_args = 0..=1, require_equals = true)]
+    cooperative_matrices: Option<Option<Factors>>,
 }
 
 impl DeviceArgs {
@@ -74,7 +79,12 @@ impl DeviceArgs {
         let (device, why) = Device::find(self.backend.wanted(), self.adapter.clone(), threads)?;
         let device = if let Some(class) = self.class { device.with_class(class)? } else { device };
         let device = if self.subgroups { device.with_subgroups()? } else { device };
-        Ok((if self.f16 { device.with_half_activations()? } else { device }, why))
+        let device = if self.f16 { device.with_half_activations()? } else { device };
+        let device = match self.cooperative_matrices {
+            Some(factors) => device.with_matrices(factors)?,
+            None => device,
+        };
+        Ok((device, why))
     }
 }
 

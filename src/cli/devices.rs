@@ -25,7 +25,7 @@ impl Devices {
                 let line = serde_json::json!({
                     "schema": 1, "index": index, "name": info.name, "type": adapter.kind(), "backend": info.backend,
                     "driver": info.driver, "subgroup_sizes": [smallest, largest], "features": adapter.features(),
-                    "software": info.software,
+                    "cooperative_matrices": adapter.offered_matrices(), "software": info.software,
                 });
                 text.push_str(&format!("{line}\n"));
                 continue;
@@ -41,6 +41,10 @@ impl Devices {
                     features => features,
                 }
             ));
+            let matrices = adapter.offered_matrices();
+            if !matrices.is_empty() {
+                text.push_str(&format!("   cooperative matrices: {}\n", matrices.join(", ")));
+            }
         }
         if self.json {
             text.push_str(&format!("{}\n", serde_json::json!({ "schema": 1, "auto": auto })));

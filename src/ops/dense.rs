@@ -7,6 +7,7 @@ use super::control;
 use super::dense_cpu::{self, Finish, Product};
 use super::dense_weight_grad;
 use super::dropout::Epilogue as Dropout;
+use super::matrices::Matrices;
 use super::real::Real;
 use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
@@ -77,6 +78,11 @@ impl Formula for Dense {
         }
     }
 
+    fn cooperative_kernel(p: &Params, matrices: Matrices) -> Option<Kernel> {
+        let epilogue = [("ACTIVATION", p.activation), p.dropout().constant()];
+        Some(matrices.kernel(p.units, p.blocks * LANES as u32, epilogue))
+    }
+
     fn cost(p: &Params) -> Cost {
         let (images, inputs, units) =
             (u64::from(p.blocks) * LANES as u64, u64::from(p.inputs), u64::from(p.units));
@@ -97,7 +103,8 @@ impl Formula for Dense {
                 for lane in 0..LANES {
                     let mut sum = T::ZERO;
                     for k in 0..inputs {
-                        sum = x[(block * inputs + k) * LANES + lane].mul_add(weight[k * units + unit], sum);
+                        let x = x[(block * inputs + k) * LANES + lane].factor();
+                        sum = x.mul_add(weight[k * units + unit].factor(), sum);
                     }
                     let i = (block * units + unit) * LANES + lane;
                     y[i] = p.dropout().apply(control, i, activation.apply(sum + bias[unit]));

@@ -6,6 +6,7 @@ use super::case::{Case, Fill};
 use super::control;
 use super::dense_cpu::{self, Finish, Product};
 use super::dropout::Epilogue as Dropout;
+use super::matrices::Matrices;
 use super::real::Real;
 use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
@@ -71,6 +72,11 @@ impl Formula for DenseInputGrad {
         )
     }
 
+    fn cooperative_kernel(p: &Params, matrices: Matrices) -> Option<Kernel> {
+        let epilogue = [("ACTIVATION", p.activation), p.dropout().constant()];
+        Some(matrices.kernel(p.inputs, p.blocks * LANES as u32, epilogue))
+    }
+
     fn cost(p: &Params) -> Cost {
         let (images, inputs, units) =
             (u64::from(p.blocks) * LANES as u64, u64::from(p.inputs), u64::from(p.units));
@@ -92,8 +98,8 @@ impl Formula for DenseInputGrad {
                 for lane in 0..LANES {
                     let mut sum = T::ZERO;
                     for unit in 0..units {
-                        let gradient = y_grad[(block * units + unit) * LANES + lane];
-                        sum = gradient.mul_add(weight[k * units + unit], sum);
+                        let gradient = y_grad[(block * units + unit) * LANES + lane].factor();
+                        sum = gradient.mul_add(weight[k * units + unit].factor(), sum);
                     }
                     let at = (block * inputs + k) * LANES + lane;
                     let slope = activation.derivative_from_output(p.dropout().undo(x[at]));

@@ -2,6 +2,7 @@
 
 use super::case::{Case, Fill};
 use super::dense_cpu::{self, Keep};
+use super::matrices::Matrices;
 use super::real::Real;
 use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
@@ -58,6 +59,10 @@ impl Formula for DenseWeightGrad {
                 }
             }
         }
+    }
+
+    fn cooperative_kernel(p: &Params, matrices: Matrices) -> Option<Kernel> {
+        Some(matrices.kernel(p.inputs, p.units, []))
     }
 
     fn cost(p: &Params) -> Cost {
@@ -165,7 +170,8 @@ pub(super) fn gradient<T: Real>(p: &Params, x: &[T], y_grad: &[T], mut keep: imp
     for k in 0..inputs {
         let input = rows(x, inputs, k);
         for (unit, gradient) in gradient_rows.iter().enumerate() {
-            let sum = input.iter().zip(gradient).fold(T::ZERO, |sum, (&x, &g)| x.mul_add(g, sum));
+            let sum =
+                input.iter().zip(gradient).fold(T::ZERO, |sum, (&x, &g)| x.factor().mul_add(g.factor(), sum));
             keep(p.weight as usize + k * units + unit, sum);
         }
     }

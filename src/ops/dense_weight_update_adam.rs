@@ -7,6 +7,7 @@ use super::adam::{self, Settings};
 use super::case::{Case, Fill};
 use super::dense_cpu::{self, Keep};
 use super::dense_weight_grad::{self, gradient};
+use super::matrices::Matrices;
 use super::real::Real;
 use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Simd};
@@ -71,6 +72,10 @@ impl Formula for DenseWeightUpdateAdam {
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         dense_weight_grad::DenseWeightGrad::kernel(&p.gradient(), class)
+    }
+
+    fn cooperative_kernel(p: &Params, matrices: Matrices) -> Option<Kernel> {
+        dense_weight_grad::DenseWeightGrad::cooperative_kernel(&p.gradient(), matrices)
     }
 
     fn cost(p: &Params) -> Cost {

@@ -6,6 +6,7 @@
 use super::case::{Case, Fill};
 use super::dense_cpu::{self, Keep};
 use super::dense_weight_grad::{self, gradient};
+use super::matrices::Matrices;
 use super::real::Real;
 use super::sgd::{self, Settings};
 use super::share::{CpuArgs, Part, Region, Split};
@@ -64,6 +65,10 @@ impl Formula for DenseWeightUpdateSgd {
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         dense_weight_grad::DenseWeightGrad::kernel(&p.gradient(), class)
+    }
+
+    fn cooperative_kernel(p: &Params, matrices: Matrices) -> Option<Kernel> {
+        dense_weight_grad::DenseWeightGrad::cooperative_kernel(&p.gradient(), matrices)
     }
 
     fn cost(p: &Params) -> Cost {

@@ -25,6 +25,7 @@ pub mod control;
 mod convolution;
 mod dense_cpu;
 mod halves;
+pub mod matrices;
 pub mod real;
 pub mod shader;
 pub mod share;
@@ -35,6 +36,7 @@ mod unroll;
 
 use bytemuck::Pod;
 use case::Case;
+use matrices::Matrices;
 use real::Real;
 use share::{CpuArgs, Part, Region, Split};
 use tracked::Tracked;
@@ -286,6 +288,11 @@ pub trait Formula: Sync {
     const BINDINGS: &'static [Binding];
     /// Tile sizes and grid for a device class.
     fn kernel(p: &Self::Params, class: DeviceClass) -> Kernel;
+    /// The kernel that multiplies by cooperative matrices, if there is one. [`Formula::reference`] then marks the factors of its
+    /// products ([`Real::factor`]).
+    fn cooperative_kernel(_p: &Self::Params, _matrices: Matrices) -> Option<Kernel> {
+        None
+    }
     /// Work at these parameters.
     fn cost(p: &Self::Params) -> Cost;
     /// The formula.
@@ -324,6 +331,8 @@ pub trait Op: Sync {
     fn shader(&self) -> &'static str;
     /// Tile sizes and grid for a device class.
     fn kernel(&self, params: &[u32], class: DeviceClass) -> Kernel;
+    /// The kernel that multiplies by cooperative matrices, if there is one.
+    fn cooperative_kernel(&self, params: &[u32], matrices: Matrices) -> Option<Kernel>;
     /// Work at these parameters.
     fn cost(&self, params: &[u32]) -> Cost;
     /// The formula in f32.
@@ -365,6 +374,9 @@ impl<F: Formula> Op for F {
     }
     fn kernel(&self, params: &[u32], class: DeviceClass) -> Kernel {
         F::kernel(&typed(params), class)
+    }
+    fn cooperative_kernel(&self, params: &[u32], matrices: Matrices) -> Option<Kernel> {
+        F::cooperative_kernel(&typed(params), matrices)
     }
     fn cost(&self, params: &[u32]) -> Cost {
         F::cost(&typed(params))

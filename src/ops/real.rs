@@ -42,6 +42,10 @@ pub trait Real:
     fn abs(self) -> Self;
     /// `self`, or 0 where it has [`FADED`].
     fn unless_faded(self) -> Self;
+    /// The number as a factor of a product that cooperative matrices may make, which may take it in half precision.
+    fn factor(self) -> Self {
+        self
+    }
 }
 
 /// Below this, an optimiser's running means become 0. They fade by a factor a step where gradients are 0, and would end

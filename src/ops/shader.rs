@@ -13,10 +13,13 @@ const SHARED: &[(&str, &str)] = &[
     ("channel_walk", include_str!("../../shaders/shared/channel_walk.wgsl")),
     ("control", include_str!("../../shaders/shared/control.wgsl")),
     ("dense_weight", include_str!("../../shaders/shared/dense_weight.wgsl")),
+    ("dense_weight_by_matrices", include_str!("../../shaders/shared/dense_weight_by_matrices.wgsl")),
     ("dense_weight_by_workgroup", include_str!("../../shaders/shared/dense_weight_by_workgroup.wgsl")),
     ("dropout_mask", include_str!("../../shaders/shared/dropout_mask.wgsl")),
     ("images", include_str!("../../shaders/shared/images.wgsl")),
     ("images_activation", include_str!("../../shaders/shared/images_activation.wgsl")),
+    ("matrix_product", include_str!("../../shaders/shared/matrix_product.wgsl")),
+    ("matrix_weights", include_str!("../../shaders/shared/matrix_weights.wgsl")),
     ("sgd_update", include_str!("../../shaders/shared/sgd_update.wgsl")),
     ("threefry", include_str!("../../shaders/shared/threefry.wgsl")),
     ("weights", include_str!("../../shaders/shared/weights.wgsl")),
@@ -26,15 +29,18 @@ const SHARED: &[(&str, &str)] = &[
 
 /// The WGSL of `op` with the constants of `kernel`; its entry point is `main`.
 ///
-/// What stands between `#if NAME VALUE` and `#else` or `#endif` is left out unless the constant has that value. Loops
-/// behind `#unroll` are written out where the kernel asks for it.
+/// What stands between `#if NAME VALUE` or `#elif NAME VALUE` and the next such line, `#else` or `#endif` is left out unless the
+/// constant has that value. Loops behind `#unroll` are written out where the kernel asks for it, and what a file enables stands
+/// before everything.
 pub fn expand(op: &dyn Op, kernel: &Kernel) -> String {
     let mut text = String::new();
     for (name, value) in &kernel.constants {
         text.push_str(&format!("const {name}: u32 = {value}u;\n"));
     }
     append(op.shader(), kernel, &mut text);
-    unroll(&text)
+    let (enabled, text): (Vec<_>, Vec<_>) =
+        text.split_inclusive('\n').partition(|line| line.starts_with("enable "));
+    enabled.concat() + &unroll(&text.concat())
 }
 
 /// The same kernel where each invocation loads a part of what all of its workgroup read, and broadcasts it. That names lanes by
@@ -105,7 +111,7 @@ pub fn params_as_storage(text: &str) -> String {
     let text = text.replace("var<uniform> p:", "var<storage, read> stored_p:");
     let Some((before, rest)) = text.split_once("fn main(") else { return text };
     let Some((signature, body)) = rest.split_once('{') else { return text };
-    format!("var<private> p: Params;\n{before}fn main({signature}{{\n    p = stored_p;{body}")
+    format!("{before}fn main({signature}{{\n    p = stored_p;{body}\nvar<private> p: Params;\n")
 }
 
 /// The same with a mistake: what the last line that writes an output writes is half as large again, or one more. For
@@ -129,17 +135,21 @@ pub fn plant_fault(op: &dyn Op, text: &str) -> Option<String> {
 }
 
 fn append(source: &str, kernel: &Kernel, text: &mut String) {
-    // Whether the text is kept, for each `#if` round this line.
-    let mut kept: Vec<bool> = Vec::new();
+    let holds =
+        |condition: &str| kernel.constants.iter().any(|(name, value)| condition == format!("{name} {value}"));
+    // For each `#if` round this line, whether it is kept, and whether a branch before it was.
+    let mut branches: Vec<(bool, bool)> = Vec::new();
     for line in source.lines() {
         if let Some(condition) = line.strip_prefix("#if ") {
-            let holds = |(name, value): &(&str, u32)| condition == format!("{name} {value}");
-            kept.push(kernel.constants.iter().any(holds));
-        } else if line == "#else" {
-            kept.iter_mut().rev().take(1).for_each(|keep| *keep = !*keep);
+            branches.push((holds(condition), false));
+        } else if let (true, Some((keep, kept))) =
+            (line == "#else" || line.starts_with("#elif "), branches.last_mut())
+        {
+            *kept |= *keep;
+            *keep = !*kept && line.strip_prefix("#elif ").is_none_or(holds);
         } else if line == "#endif" {
-            kept.pop();
-        } else if kept.iter().all(|&keep| keep) {
+            branches.pop();
+        } else if branches.iter().all(|(keep, _)| *keep) {
             match line.strip_prefix("#import ") {
                 Some(name) => append(shared(name.trim()), kernel, text),
                 None => text.push_str(line),

@@ -19,6 +19,12 @@ const EXP: (f64, f64) = (6.0, 4.0);
 /// Absolute error of log near one that drivers show (WGSL allows 2^-21).
 const LN_ABSOLUTE: f64 = 4.8e-7;
 
+/// What rounding to the nearest number of half precision can do to a value: half an ulp, whose unit roundoff is 2^-11 and
+/// whose least number is 2^-24.
+pub fn half_rounding(value: f64) -> f64 {
+    (value.abs() * 2_f64.powi(-11)).max(2_f64.powi(-25))
+}
+
 /// A value and a bound on its absolute error in f32 arithmetic.
 #[derive(Clone, Copy, Debug)]
 pub struct Tracked {
@@ -26,11 +32,23 @@ pub struct Tracked {
     pub value: f64,
     /// Bound on |f32 result - value|.
     pub error: f64,
+    /// Whether products take it in half precision: see [`Real::factor`].
+    half_factor: bool,
 }
 
 impl Tracked {
+    /// A value with a bound on its error.
+    pub const fn new(value: f64, error: f64) -> Self {
+        Self { value, error, half_factor: false }
+    }
+
+    /// What a buffer holds, for a device whose matrices take their factors in half precision or as they are.
+    pub fn input(value: f32, half_factor: bool) -> Self {
+        Self { half_factor, ..Self::new(f64::from(value), 0.0) }
+    }
+
     fn rounded(value: f64, inherited: f64, roundoffs: f64) -> Self {
-        Self { value, error: inherited + roundoffs * F32_ROUNDOFF * value.abs() }
+        Self::new(value, inherited + roundoffs * F32_ROUNDOFF * value.abs())
     }
 }
 
@@ -64,7 +82,7 @@ impl Div for Tracked {
 impl Neg for Tracked {
     type Output = Self;
     fn neg(self) -> Self {
-        Self { value: -self.value, error: self.error }
+        Self { value: -self.value, ..self }
     }
 }
 impl AddAssign for Tracked {
@@ -89,10 +107,10 @@ impl PartialOrd for Tracked {
 }
 
 impl Real for Tracked {
-    const ZERO: Self = Self { value: 0.0, error: 0.0 };
-    const ONE: Self = Self { value: 1.0, error: 0.0 };
+    const ZERO: Self = Self::new(0.0, 0.0);
+    const ONE: Self = Self::new(1.0, 0.0);
     fn of(x: f64) -> Self {
-        Self { value: x, error: (f64::from(x as f32) - x).abs() }
+        Self::new(x, (f64::from(x as f32) - x).abs())
     }
     fn to_f64(self) -> f64 {
         self.value
@@ -127,20 +145,24 @@ impl Real for Tracked {
     /// A device may find the smaller one larger by its error, as ReLU just below zero does.
     fn max(self, other: Self) -> Self {
         let (large, small) = if self.value < other.value { (other, self) } else { (self, other) };
-        Self { value: large.value, error: large.error.max(small.value + small.error - large.value) }
+        Self::new(large.value, large.error.max(small.value + small.error - large.value))
     }
     fn abs(self) -> Self {
-        Self { value: self.value.abs(), error: self.error }
+        Self { value: self.value.abs(), ..self }
     }
     /// Where a device may keep the number or not, since GPUs keep all and rounding may lift one over the threshold, the bound
     /// covers both.
     fn unless_faded(self) -> Self {
         let faded = f64::from(FADED);
         let size = self.value.abs();
-        Self {
-            value: if size < faded { 0.0 } else { self.value },
-            error: if size - self.error < faded { size + self.error } else { self.error },
-        }
+        Self::new(
+            if size < faded { 0.0 } else { self.value },
+            if size - self.error < faded { size + self.error } else { self.error },
+        )
+    }
+    fn factor(self) -> Self {
+        let rounding = if self.half_factor { half_rounding(self.value) } else { 0.0 };
+        Self::new(self.value, self.error + rounding)
     }
 }
 
@@ -165,8 +187,7 @@ mod tests {
 
     #[test]
     fn the_bound_of_a_maximum_covers_the_other_one_within_its_error() {
-        let zero = Tracked { value: 0.0, error: 0.0 };
-        let error_of_relu = |value| Tracked { value, error: 1e-7 }.max(zero).error;
+        let error_of_relu = |value| Tracked::new(value, 1e-7).max(Tracked::ZERO).error;
         assert_eq!(error_of_relu(0.5), 1e-7);
         assert!((error_of_relu(-0.25e-7) - 0.75e-7).abs() < 1e-20);
         assert_eq!(error_of_relu(-0.5), 0.0);
@@ -175,12 +196,25 @@ mod tests {
     #[test]
     fn the_bound_covers_a_faded_number_kept_and_a_kept_one_faded() {
         let outcome = |value, error| {
-            let after = Tracked { value, error }.unless_faded();
+            let after = Tracked::new(value, error).unless_faded();
             (after.value, after.error)
         };
         assert_eq!(outcome(-6e-34, 1e-36), (0.0, 6e-34 + 1e-36));
         assert_eq!(outcome(1.01e-30, 1e-31), (1.01e-30, 1.01e-30 + 1e-31));
         assert_eq!(outcome(1.01e-30, 1e-36), (1.01e-30, 1e-36));
         assert_eq!(outcome(0.0, 0.0), (0.0, 0.0));
+    }
+
+    #[test]
+    fn factors_in_half_precision_may_be_rounded_and_nothing_else() {
+        let [whole, half] = [false, true].map(|half_factor| Tracked::input(0.1, half_factor));
+        let third = Tracked::of(1.0 / 3.0);
+        let error = |a: Tracked| (a.factor() * third.factor()).error;
+        // The nearest half number is 2.4e-5 less.
+        let rounding = half_rounding(f64::from(0.1_f32)) * third.value;
+        assert!((error(half) - error(whole) - rounding).abs() < 1e-11 && rounding > 2.4e-5 / 3.0);
+        // What is no input, and what is no factor, stays as it is.
+        assert_eq!(error(half + Tracked::ZERO), error(whole + Tracked::ZERO));
+        assert_eq!((half * third).error, (whole * third).error);
     }
 }

@@ -1,9 +1,10 @@
 //! The comparator: numbers of a device against the reference with its derived tolerance.
 
-use crate::ops::tracked::Tracked;
+use crate::ops::tracked::{Tracked, half_rounding};
 
 /// How many times the bound on the rounding errors of one order of operations a kernel may be off: its
-/// order differs from the reference's, and the bound is of first order.
+/// order differs from the reference's, the bound is of first order, and matrix units cut sums and factors off where the bound
+/// is of rounding to the nearest (WGSL lets a conversion to f16 go to either neighbour).
 pub const FACTOR: f64 = 2.0;
 
 /// A number that is off.
@@ -54,12 +55,11 @@ pub enum Storage {
 }
 
 impl Storage {
-    /// What storing can add to the error of a number: half an ulp of half precision, whose unit roundoff is 2^-11 and whose
-    /// least number is 2^-24.
+    /// What storing can add to the error of a number.
     fn error(self, value: f64) -> f64 {
         match self {
             Self::Whole => 0.0,
-            Self::Half => (value.abs() * 2_f64.powi(-11)).max(2_f64.powi(-25)),
+            Self::Half => half_rounding(value),
         }
     }
 }
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     fn expected(values: &[f64], error: f64) -> Vec<Tracked> {
-        values.iter().map(|&value| Tracked { value, error }).collect()
+        values.iter().map(|&value| Tracked::new(value, error)).collect()
     }
 
     #[test]

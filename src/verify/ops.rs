@@ -183,25 +183,31 @@ pub struct References<'a> {
     before: &'a [Vec<u32>],
     formula: OnceCell<Vec<Expected>>,
     of_cpu: OnceCell<Vec<Expected>>,
+    of_half_factors: OnceCell<Vec<Expected>>,
 }
 
 impl<'a> References<'a> {
     /// For buffers that hold `before`, given as words.
     pub fn new(op: &'a dyn Op, params: &'a [u32], before: &'a [Vec<u32>]) -> Self {
-        Self { op, params, before, formula: OnceCell::new(), of_cpu: OnceCell::new() }
+        let [formula, of_cpu, of_half_factors] = [const { OnceCell::new() }; 3];
+        Self { op, params, before, formula, of_cpu, of_half_factors }
     }
 
     /// From the reference in f64, with error bounds for the algorithm that this backend goes by.
     pub fn of(&self, backend: &dyn Backend) -> &[Expected] {
-        let Self { op, params, formula, of_cpu, .. } = self;
+        let Self { op, params, formula, of_cpu, of_half_factors, .. } = self;
+        let reference = |slots: Vec<Slot<'_, Tracked>>| op.reference_tracked(params, slots);
         if backend.device().is_cpu() && op.cpu_differs(params) {
-            of_cpu.get_or_init(|| self.run(|slots| op.cpu_reference_tracked(params, slots)))
+            of_cpu.get_or_init(|| self.run(|slots| op.cpu_reference_tracked(params, slots), false))
+        } else if backend.has_half_factors() {
+            of_half_factors.get_or_init(|| self.run(reference, true))
         } else {
-            formula.get_or_init(|| self.run(|slots| op.reference_tracked(params, slots)))
+            formula.get_or_init(|| self.run(reference, false))
         }
     }
 
-    fn run(&self, reference: impl Fn(Vec<Slot<'_, Tracked>>)) -> Vec<Expected> {
+    /// `half_factors`: whether matrices take the factors of products in half precision.
+    fn run(&self, reference: impl Fn(Vec<Slot<'_, Tracked>>), half_factors: bool) -> Vec<Expected> {
         let mut buffers: Vec<Expected> = self
             .before
             .iter()
@@ -209,10 +215,7 @@ impl<'a> References<'a> {
             .map(|(words, binding)| match binding.element {
                 Element::U32 => Expected::Words(words.clone()),
                 Element::F32 => Expected::Numbers(
-                    words
-                        .iter()
-                        .map(|&w| Tracked { value: f64::from(f32::from_bits(w)), error: 0.0 })
-                        .collect(),
+                    words.iter().map(|&w| Tracked::input(f32::from_bits(w), half_factors)).collect(),
                 ),
             })
             .collect();
@@ -238,8 +241,8 @@ mod tests {
             for case in op.cases() {
                 let before = contents(&case);
                 let references = References::new(op, &case.params, &before);
-                let formula = references.run(|slots| op.reference_tracked(&case.params, slots));
-                let of_cpu = references.run(|slots| op.cpu_reference_tracked(&case.params, slots));
+                let formula = references.run(|slots| op.reference_tracked(&case.params, slots), false);
+                let of_cpu = references.run(|slots| op.cpu_reference_tracked(&case.params, slots), false);
                 for (formula, of_cpu) in formula.iter().zip(&of_cpu) {
                     match (formula, of_cpu) {
                         (Expected::Words(formula), Expected::Words(of_cpu)) => assert_eq!(formula, of_cpu),

@@ -4,6 +4,7 @@ use super::rehearsal::Faults;
 use crate::backend::DeviceInfo;
 use crate::error::Error;
 use crate::ops::DeviceClass;
+use crate::ops::matrices::{Factors, Matrices};
 use crate::ops::shader::BROADCASTING;
 use anyhow::{Result, bail};
 
@@ -83,6 +84,7 @@ pub struct Adapter {
     class: DeviceClass,
     subgroups: bool,
     half_activations: bool,
+    matrices: Option<Matrices>,
 }
 
 /// Share of the memory that the driver says is free, in percent, that may be allocated: the last of it is the desktop's, and
@@ -156,7 +158,8 @@ impl Adapter {
             threads: 0,
         };
         let class = if info.software { DeviceClass::Software } else { DeviceClass::Gpu };
-        Self { adapter, info, device_type, faults, class, subgroups: false, half_activations: false }
+        let (subgroups, half_activations, matrices) = (false, false, None);
+        Self { adapter, info, device_type, faults, class, subgroups, half_activations, matrices }
     }
 
     /// The same, with sums over a workgroup by its subgroups.
@@ -193,6 +196,75 @@ impl Adapter {
     /// Whether activations are in half precision.
     pub(crate) fn uses_half_activations(&self) -> bool {
         self.half_activations
+    }
+
+    /// The same, with dense products by cooperative matrices: of factors in this precision, or else in single precision where it
+    /// offers that.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] when it offers none that kernels can use.
+    pub fn with_matrices(self, factors: Option<Factors>) -> Result<Self> {
+        const FLAG: &str = "--cooperative-matrices";
+        self.check_offers(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "cooperative matrices", FLAG)?;
+        let usable = self.matrices();
+        let Some(&matrices) = usable.iter().find(|m| factors.is_none_or(|wanted| wanted == m.factors)) else {
+            let name = factors.map_or("f32 or f16", Factors::name);
+            bail!(Error::NoDevice(format!(
+                "{} through {} offers cooperative matrices of {} and the kernels need 8x8x8 or 16x16x16 of {name} with sums in f32; \
+                 leave {FLAG} out, or use another --adapter or --backend (see `gpu-mnist devices`)",
+                self.info.name,
+                self.info.backend,
+                self.offered_matrices().join(", ")
+            )));
+        };
+        let (size, name) = (matrices.size, matrices.factors.name());
+        Ok(Self { matrices: Some(matrices), ..self }
+            .said(&format!("products by cooperative matrices of {size}x{size} {name}")))
+    }
+
+    /// What dense products are made by, if not by ordinary kernels.
+    pub(super) fn uses_matrices(&self) -> Option<Matrices> {
+        self.matrices
+    }
+
+    /// The cooperative matrices that kernels can use: those of one size in all directions, for which WGSL has types, and with
+    /// sums in single precision. The most exact first, and of these the largest.
+    fn matrices(&self) -> Vec<Matrices> {
+        let (_, subgroup) = self.subgroup_sizes();
+        let has = |feature| self.adapter.features().contains(feature);
+        let usable = |offered: &wgpu::CooperativeMatrixProperties| {
+            let size = offered.m_size;
+            let factors = match offered.ab_type {
+                wgpu::CooperativeScalarType::F32 => Factors::F32,
+                wgpu::CooperativeScalarType::F16 if has(wgpu::Features::SHADER_F16) => Factors::F16,
+                _ => return None,
+            };
+            let fits = [offered.n_size, offered.k_size] == [size; 2]
+                && offered.cr_type == wgpu::CooperativeScalarType::F32
+                && !offered.saturating_accumulation;
+            fits.then_some(Matrices { factors, size, subgroup })
+        };
+        let mut usable: Vec<Matrices> = match has(wgpu::Features::SUBGROUP) {
+            true => self.adapter.cooperative_matrix_properties().iter().filter_map(usable).collect(),
+            false => Vec::new(),
+        };
+        usable.sort_by_key(|matrices| (matrices.factors, std::cmp::Reverse(matrices.size)));
+        usable
+    }
+
+    /// The cooperative matrices that it offers: rows, columns and terms of a product, and the types of factors and sums.
+    pub fn offered_matrices(&self) -> Vec<String> {
+        let name = |scalar| match scalar {
+            wgpu::CooperativeScalarType::F32 => "f32",
+            wgpu::CooperativeScalarType::F16 => "f16",
+            wgpu::CooperativeScalarType::I32 => "i32",
+            wgpu::CooperativeScalarType::U32 => "u32",
+        };
+        let offered = self.adapter.cooperative_matrix_properties();
+        let names = offered.iter().map(|m| {
+            format!("{}x{}x{} {} to {}", m.m_size, m.n_size, m.k_size, name(m.ab_type), name(m.cr_type))
+        });
+        names.collect()
     }
 
     /// Refuses an adapter without a feature that `flag` asks for.
@@ -346,14 +418,24 @@ impl Adapter {
             max_color_attachments: offered.max_color_attachments.min(8),
             ..wgpu::Limits::default().or_worse_values_from(&offered)
         };
+        let half_factors = self.matrices.is_some_and(|matrices| matrices.factors == Factors::F16);
         let mut optional = wgpu::Features::empty();
-        optional.set(wgpu::Features::SUBGROUP, self.subgroups || self.broadcasts());
-        optional.set(wgpu::Features::SHADER_F16, self.half_activations);
+        optional
+            .set(wgpu::Features::SUBGROUP, self.subgroups || self.broadcasts() || self.matrices.is_some());
+        optional.set(wgpu::Features::SHADER_F16, self.half_activations || half_factors);
+        optional.set(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, self.matrices.is_some());
+        let experimental_features = match self.matrices {
+            None => wgpu::ExperimentalFeatures::disabled(),
+            // SAFETY: cooperative matrices only, where a user asks for them. Their kernel loads and stores whole matrices inside
+            // arrays of the workgroup's memory, all invocations of a subgroup together.
+            Some(_) => unsafe { wgpu::ExperimentalFeatures::enabled() },
+        };
         let request = self.adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("gpu-mnist"),
             // For `bench`; costs nothing where no pass is timed.
             required_features: optional | self.adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
             required_limits,
+            experimental_features,
             ..Default::default()
         });
         pollster::block_on(request).map_err(|error| {

@@ -1,8 +1,7 @@
 //! Binding a plan's calls to their pipelines, buffers and parameters, once, so that a step only records them.
 
 use super::pace::{self, Part};
-use super::pipeline::Pipelines;
-use crate::ops::DeviceClass;
+use super::pipeline::{Compilation, Pipelines};
 use crate::plan::{Call, Plan, Slots};
 use std::time::Duration;
 
@@ -28,9 +27,8 @@ pub(super) struct Program {
 }
 
 /// The parts in which a call has to run; none where it can run whole.
-pub(super) fn parts_of(call: &Call, class: DeviceClass, longest: Duration) -> Vec<Part> {
-    let grid = call.op.kernel(&call.params, class).grid;
-    let parts = pace::parts(grid, pace::estimate(call.cost()), longest);
+pub(super) fn parts_of(call: &Call, how: Compilation<'_>, longest: Duration) -> Vec<Part> {
+    let parts = pace::parts(how.kernel(call).grid, pace::estimate(call.cost()), longest);
     if parts.len() > 1 { parts } else { Vec::new() }
 }
 
@@ -49,9 +47,9 @@ pub(super) struct Binder<'a> {
 impl Binder<'_> {
     /// One uniform buffer holds the parameters of all calls and the parts of those that run in parts; each call has its bind
     /// group, and the parts share one.
-    pub(super) fn bind(&self, class: DeviceClass, longest: Duration) -> (Vec<Program>, wgpu::BindGroup) {
+    pub(super) fn bind(&self, how: Compilation<'_>, longest: Duration) -> (Vec<Program>, wgpu::BindGroup) {
         let calls = self.plan.programs.iter().flat_map(|program| &program.calls);
-        let slots: usize = calls.map(|call| 1 + parts_of(call, class, longest).len()).sum();
+        let slots: usize = calls.map(|call| 1 + parts_of(call, how, longest).len()).sum();
         let mut uniforms = Uniforms { bytes: Vec::with_capacity(slots * UNIFORM_ALIGNMENT) };
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("parameters of the calls"),
@@ -65,7 +63,7 @@ impl Binder<'_> {
             let mut dispatches = Vec::new();
             for call in &program.calls {
                 time += pace::estimate(call.cost());
-                dispatches.push(self.dispatch(call, class, longest, &mut uniforms, &buffer));
+                dispatches.push(self.dispatch(call, how, longest, &mut uniforms, &buffer));
             }
             let runs = pace::runs_per_submission(time, self.watched, STEPS_PER_SUBMISSION);
             programs.push(Program { dispatches, runs });
@@ -82,7 +80,7 @@ impl Binder<'_> {
     fn dispatch(
         &self,
         call: &Call,
-        class: DeviceClass,
+        how: Compilation<'_>,
         longest: Duration,
         uniforms: &mut Uniforms,
         buffer: &wgpu::Buffer,
@@ -98,9 +96,9 @@ impl Binder<'_> {
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: 0, size }),
             });
         }
-        let kernel = call.op.kernel(&call.params, class);
+        let kernel = how.kernel(call);
         let [x, y, z] = kernel.grid;
-        let parts: Vec<(Part, u32)> = parts_of(call, class, longest)
+        let parts: Vec<(Part, u32)> = parts_of(call, how, longest)
             .into_iter()
             .map(|part| {
                 let [first_x, first_y, first_z] = part.first;

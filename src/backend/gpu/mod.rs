@@ -15,6 +15,7 @@ mod transfer;
 mod wait;
 
 use super::{Backend, Clock, DeviceInfo, HostWork};
+use crate::ops::matrices::Factors;
 use crate::plan::{BufferId, Plan, ProgramId, Reuse, Slots};
 use adapter::Adapter;
 use anyhow::Result;
@@ -50,6 +51,8 @@ pub struct Gpu {
     slot_of: Vec<usize>,
     /// Which buffers are in half precision.
     halves: Vec<bool>,
+    /// Whether matrices take factors in half precision.
+    half_factors: bool,
     pipelines: Pipelines,
     programs: Vec<Program>,
     part_group: wgpu::BindGroup,
@@ -78,11 +81,12 @@ impl Gpu {
             checks,
             subgroups: adapter.uses_subgroups(),
             broadcasts: adapter.broadcasts(),
+            matrices: adapter.uses_matrices(),
             wrong_op: faults.op.as_deref(),
         };
         let longest = faults.dispatch.unwrap_or(pace::LONGEST);
         let pipelines = health.scoped(&device, "building the kernels", || {
-            Pipelines::build(&device, plan, how, |call| !parts_of(call, how.class, longest).is_empty())
+            Pipelines::build(&device, plan, how, |call| !parts_of(call, how, longest).is_empty())
         })??;
         let buffers = memory::allocate(&device, &slots, faults.memory_bytes)?;
         let (programs, part_group) = health.scoped(&device, "binding the buffers", || {
@@ -95,7 +99,7 @@ impl Gpu {
                 pipelines: &pipelines,
                 watched: !adapter.info().software,
             };
-            binder.bind(how.class, longest)
+            binder.bind(how, longest)
         })?;
         let timer = Timer::new(&device, &queue);
         Ok(Self {
@@ -106,6 +110,7 @@ impl Gpu {
             buffers,
             slot_of: slots.of,
             halves: plan.buffers.iter().map(|buffer| buffer.half).collect(),
+            half_factors: how.matrices.is_some_and(|matrices| matrices.factors == Factors::F16),
             pipelines,
             programs,
             part_group,
@@ -222,6 +227,10 @@ impl Backend for Gpu {
 
     fn is_half(&self, buffer: BufferId) -> bool {
         self.halves[buffer.0]
+    }
+
+    fn has_half_factors(&self) -> bool {
+        self.half_factors
     }
 
     fn read(&mut self, buffer: BufferId, first: usize, words: &mut [u32]) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Compute pipelines: one for each op and set of constants, all built at the start, in parallel.
 
 use crate::error::Error;
+use crate::ops::matrices::Matrices;
 use crate::ops::{Access, DeviceClass, Kernel, Op, shader};
 use crate::plan::{Call, Plan};
 use anyhow::{Result, bail};
@@ -41,8 +42,19 @@ pub(super) struct Compilation<'a> {
     pub(super) subgroups: bool,
     /// Whether invocations load for each other.
     pub(super) broadcasts: bool,
+    /// What dense products are made by, if not by ordinary kernels.
+    pub(super) matrices: Option<Matrices>,
     /// The op whose kernels are to be wrong, in rehearsals.
     pub(super) wrong_op: Option<&'a str>,
+}
+
+impl Compilation<'_> {
+    /// How a call becomes a dispatch.
+    pub(super) fn kernel(&self, call: &Call) -> Kernel {
+        let cooperative =
+            self.matrices.and_then(|matrices| call.op.cooperative_kernel(&call.params, matrices));
+        cooperative.unwrap_or_else(|| call.op.kernel(&call.params, self.class))
+    }
 }
 
 /// The pipelines of a plan.
@@ -66,7 +78,7 @@ impl Pipelines {
         let mut work: Vec<Work> = Vec::new();
         for call in plan.programs.iter().flat_map(|program| &program.calls) {
             layouts.entry(call.op.name()).or_insert_with(|| layout(device, call.op, how.class));
-            let kernel = call.op.kernel(&call.params, how.class);
+            let kernel = how.kernel(call);
             let (halves, in_parts) = (plan.halves(call), in_parts(call));
             index.entry(key(call.op, &kernel, &halves, in_parts)).or_insert_with(|| {
                 work.push(Work { op: call.op, kernel, halves, in_parts });

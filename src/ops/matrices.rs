@@ -1,0 +1,68 @@
+//! Cooperative matrices: products that the invocations of a subgroup make together, by the units of a GPU that multiply small
+//! matrices. `shaders/shared/matrix_product.wgsl` is the kernel of all ops that use them.
+
+use super::Kernel;
+use super::unroll::UNROLL;
+
+/// Precision of the factors; sums are in single precision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
+pub enum Factors {
+    /// Single precision
+    F32,
+    /// Half precision
+    F16,
+}
+
+impl Factors {
+    /// `f32` or `f16`
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        }
+    }
+}
+
+/// What a device multiplies at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Matrices {
+    /// What it takes.
+    pub factors: Factors,
+    /// Rows and columns of each of the three matrices: 8 or 16.
+    pub size: u32,
+    /// Invocations of the largest subgroup, a power of two.
+    pub subgroup: u32,
+}
+
+/// Rows and columns of the results of a workgroup, and terms that it takes at a time.
+const TILE: u32 = 32;
+/// Invocations of a workgroup, if a subgroup has no more.
+const LANES: u32 = 64;
+
+impl Matrices {
+    /// The kernel for a product of this many rows and columns, with these constants besides.
+    pub(super) fn kernel(
+        self,
+        rows: u32,
+        columns: u32,
+        others: impl IntoIterator<Item = (&'static str, u32)>,
+    ) -> Kernel {
+        // Whole subgroups, as Vulkan wants them.
+        let lanes = LANES.max(self.subgroup);
+        let matrices = (TILE / self.size).pow(2);
+        let sizes = [
+            ("COOPERATIVE", 1),
+            ("HALF_FACTORS", u32::from(self.factors == Factors::F16)),
+            ("LANES", lanes),
+            ("TILE", TILE),
+            ("SIZE", self.size),
+            // Where subgroups are smaller there are more of them, and each has fewer.
+            ("MATRICES", (matrices * self.subgroup).div_ceil(lanes)),
+            (UNROLL, 1),
+        ];
+        Kernel {
+            constants: sizes.into_iter().chain(others).collect(),
+            grid: [columns.div_ceil(TILE), rows.div_ceil(TILE), 1],
+        }
+    }
+}
