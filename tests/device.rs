@@ -56,10 +56,15 @@ fn what_kernels_are_asked_for_is_refused_where_there_are_none() {
     expect("", &train, 3, &["the CPU backend has no subgroups", "leave --subgroups out"]);
     let train = ["train", "--f16", "--epochs", "1", "--backend", "cpu"];
     expect("", &train, 3, &["the CPU backend has no half precision", "leave --f16 out"]);
+    let train = ["train", "--cooperative-matrices", "--epochs", "1", "--backend", "cpu"];
+    let says = ["the CPU backend has no cooperative matrices", "leave --cooperative-matrices out"];
+    expect("", &train, 3, &says);
     let Some(adapter) = any_adapter() else { return };
-    for (feature, flag, what) in
-        [("subgroup", "--subgroups", "subgroups"), ("shader-f16", "--f16", "half precision")]
-    {
+    for (feature, flag, what) in [
+        ("subgroup", "--subgroups", "subgroups"),
+        ("shader-f16", "--f16", "half precision"),
+        ("cooperative-matrix", "--cooperative-matrices", "cooperative matrices"),
+    ] {
         if !adapter.features().contains(&feature) {
             let verify = ["verify", flag, "--backend", &adapter.info().backend];
             expect("", &verify, 3, &[&format!("offers no {what}"), &format!("leave {flag} out")]);

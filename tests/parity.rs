@@ -7,7 +7,8 @@ use gpu_mnist::backend::Backend;
 use gpu_mnist::backend::cpu::Cpu;
 use gpu_mnist::backend::gpu::adapter::Adapter;
 use gpu_mnist::backend::gpu::{Checks, Gpu};
-use gpu_mnist::ops::{ALL, DeviceClass};
+use gpu_mnist::ops::matrices::{Factors, Matrices};
+use gpu_mnist::ops::{ALL, DeviceClass, Op};
 use gpu_mnist::verify::ops;
 
 fn check_all(backend: &mut dyn Backend, cases: &[ops::PlacedCase]) {
@@ -73,6 +74,23 @@ fn activations_in_half_precision_agree_with_the_reference() {
         for op in ALL.iter().filter(|op| op.bindings().iter().any(|binding| binding.activations)) {
             let (plan, cases) = ops::plan(Some(op.name()));
             check_all(&mut Gpu::new(&plan, &adapter, Checks::Off).unwrap(), &cases);
+        }
+    }
+}
+
+#[test]
+fn products_by_cooperative_matrices_agree_with_the_reference() {
+    let any = Matrices::usual(Factors::F32);
+    let has_kernel = |op: &dyn Op| op.cooperative_kernel(&op.cases()[0].params, any).is_some();
+    for factors in [Factors::F32, Factors::F16] {
+        for adapter in with_either_class("cooperative-matrix") {
+            match adapter.with_matrices(Some(factors)) {
+                Ok(adapter) => {
+                    let products = ALL.iter().filter(|op| has_kernel(**op));
+                    products.for_each(|op| check_adapter(&adapter, Some(op.name())));
+                }
+                Err(error) => println!("{error}"),
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 mod common;
 
 use common::network::{TARGETS, plan_of};
+use gpu_mnist::ops::matrices::{Factors, Matrices, kernel};
 use gpu_mnist::ops::{Access, DeviceClass};
 use gpu_mnist::plan::network::{Network, Target};
 use gpu_mnist::plan::{BufferId, Lifetime, Plan, Reuse, Slots, table};
@@ -213,13 +214,18 @@ fn the_table_shows_every_call() {
     for name in preset::names() {
         let recipe = Recipe::preset(name).unwrap();
         let network = plan_of(&recipe, 64, GPU, true);
-        for (id, class) in [(network.train, DeviceClass::Gpu), (network.evaluate, DeviceClass::Software)] {
-            let text = table::table(&network.plan, id, class);
+        let matrices = Some(Matrices::usual(Factors::F16));
+        for (id, class, matrices) in [
+            (network.train, DeviceClass::Gpu, None),
+            (network.train, DeviceClass::Gpu, matrices),
+            (network.evaluate, DeviceClass::Software, None),
+        ] {
+            let text = table::table(&network.plan, id, class, matrices);
             let calls = &network.plan.programs[id.0].calls;
             let lines: Vec<&str> = text.lines().skip(2).collect();
             assert_eq!(lines.len(), calls.len(), "{name}");
             for (line, call) in lines.iter().zip(calls) {
-                let [x, y, z] = call.op.kernel(&call.params, class).grid;
+                let [x, y, z] = kernel(call.op, &call.params, class, matrices).grid;
                 let mut parts = vec![call.place.clone(), call.op.name().to_owned(), format!(" {x}x{y}x{z} ")];
                 let buffers = call.op.bindings().iter().zip(&call.buffers);
                 parts

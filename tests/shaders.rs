@@ -7,6 +7,8 @@ mod common;
 
 use clap::ValueEnum;
 use common::network::plan_of;
+use gpu_mnist::ops::case::Case;
+use gpu_mnist::ops::matrices::{Factors, Matrices};
 use gpu_mnist::ops::{self, Access, DeviceClass, Element, Kernel, MAX_GROUPS, Op, shader};
 use gpu_mnist::plan::network::Target;
 use gpu_mnist::recipe::{Recipe, preset};
@@ -169,23 +171,28 @@ fn check_parameters(op: &dyn Op, module: &Module, ty: &naga::Type) {
 fn kernels_stay_inside_the_default_limits() {
     let (mut largest, mut threads) = (0, 0);
     for Compiled { op, constants, module, .. } in COMPILED.iter() {
-        let name = op.name();
-        let [entry] = &module.entry_points[..] else {
-            panic!("{name}: {} entry points", module.entry_points.len())
-        };
-        assert_eq!((entry.name.as_str(), entry.stage), ("main", naga::ShaderStage::Compute), "{name}");
-        let invocations = entry.workgroup_size.iter().product::<u32>();
-        assert!((1..=INVOCATIONS).contains(&invocations), "{name} {constants:?}: {invocations} invocations");
-        let memory: u32 = module
-            .global_variables
-            .iter()
-            .filter(|(_, variable)| variable.space == AddressSpace::WorkGroup)
-            .map(|(_, variable)| module.types[variable.ty].inner.size(module.to_ctx()))
-            .sum();
-        assert!(memory <= WORKGROUP_BYTES, "{name} {constants:?}: {memory} bytes of workgroup memory");
+        let (memory, invocations) = check_limits(module, &format!("{} {constants:?}", op.name()));
         (largest, threads) = (largest.max(memory), threads.max(invocations));
     }
     println!("at most {largest} bytes of workgroup memory and {threads} invocations");
+}
+
+/// Bytes of workgroup memory, and invocations of a workgroup.
+fn check_limits(module: &Module, what: &str) -> (u32, u32) {
+    let [entry] = &module.entry_points[..] else {
+        panic!("{what}: {} entry points", module.entry_points.len())
+    };
+    assert_eq!((entry.name.as_str(), entry.stage), ("main", naga::ShaderStage::Compute), "{what}");
+    let invocations = entry.workgroup_size.iter().product::<u32>();
+    assert!((1..=INVOCATIONS).contains(&invocations), "{what}: {invocations} invocations");
+    let memory: u32 = module
+        .global_variables
+        .iter()
+        .filter(|(_, variable)| variable.space == AddressSpace::WorkGroup)
+        .map(|(_, variable)| module.types[variable.ty].inner.size(module.to_ctx()))
+        .sum();
+    assert!(memory <= WORKGROUP_BYTES, "{what}: {memory} bytes of workgroup memory");
+    (memory, invocations)
 }
 
 /// Results must not depend on the order in which invocations come, and drivers may assume that there is no NaN.
@@ -275,7 +282,7 @@ fn kernels_translate_to_every_language() {
             std::fs::write(&path, bytemuck::cast_slice::<u32, u8>(&words)).unwrap();
             spirv.push(path);
         }
-        let metal = to_metal(module, info);
+        let metal = to_metal(module, info, (2, 0));
         assert!(metal.contains("kernel void main_("), "{name}");
         assert!(to_hlsl(module, info, hlsl::ShaderModel::V5_1).contains("numthreads"), "{name}");
         let text = to_hlsl(module, info, hlsl::ShaderModel::V6_0);
@@ -338,11 +345,57 @@ fn kernels_in_half_precision_are_valid_and_translate() {
         let words = to_spirv(&module, &info, BoundsCheckPolicy::Unchecked);
         std::fs::write(&path, bytemuck::cast_slice::<u32, u8>(&words)).unwrap();
         spirv.push(path);
-        assert!(to_metal(&module, &info).contains("half"), "{name}");
+        assert!(to_metal(&module, &info, (2, 0)).contains("half"), "{name}");
         assert!(to_hlsl(&module, &info, hlsl::ShaderModel::V6_2).contains("half"), "{name}");
     }
     println!("{} kernels in half precision", spirv.len());
     judge("spirv-val", &["--target-env", "vulkan1.1"], spirv.chunks(1));
+}
+
+/// Kernels by cooperative matrices of every kind, for subgroups of every size, are valid where there are such matrices and
+/// nowhere else, stay inside the limits, and translate to the languages that have them; so they are in parts, with a planted
+/// fault and with activations in half precision.
+#[test]
+fn kernels_by_cooperative_matrices_are_valid_and_translate() {
+    let mut kernels = Kernels::new();
+    for (size, subgroup) in [8, 16].into_iter().flat_map(|size| [4, 8, 16, 32, 64, 128].map(|n| (size, n))) {
+        for matrices in [Factors::F32, Factors::F16].map(|factors| Matrices { factors, size, subgroup }) {
+            for &op in ops::ALL {
+                let kernel = |case: &Case<Vec<u32>>| op.cooperative_kernel(&case.params, matrices);
+                kernels.extend(op.cases().iter().filter_map(kernel).map(|k| ((op.name(), k.constants), op)));
+            }
+        }
+    }
+    println!("{} kernels by cooperative matrices", kernels.len());
+    for ((name, constants), op) in kernels {
+        let constant = |name| constants.iter().find(|(other, _)| *other == name).unwrap().1;
+        let whole = shader::expand(op, &Kernel { constants: constants.clone(), grid: [1; 3] });
+        let halves: Vec<bool> = op.bindings().iter().map(|binding| binding.activations).collect();
+        let (part, wrong) = (shader::part(whole.clone()), shader::plant_fault(op, &whole).unwrap());
+        assert!(wrong != whole, "{name}");
+        for text in [whole.clone(), part, wrong, shader::in_halves(op, &whole, &halves)] {
+            let module = naga::front::wgsl::parse_str(&text)
+                .unwrap_or_else(|error| panic!("{name} {constants:?}: {}", error.emit_to_string(&text)));
+            let validator = |capabilities| Validator::new(ValidationFlags::all(), capabilities);
+            let mut needed = Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP;
+            needed.set(Capabilities::SHADER_FLOAT16, text.contains("f16"));
+            let info = validator(needed)
+                .validate(&module)
+                .unwrap_or_else(|error| panic!("{name} {constants:?}: {}", error.emit_to_string(&text)));
+            for one in needed.iter() {
+                let without = validator(needed - one).validate(&module);
+                assert!(without.is_err(), "{name} is valid without {one:?}");
+            }
+            check_limits(&module, &format!("{name} {constants:?}"));
+            for policy in [BoundsCheckPolicy::Unchecked, BoundsCheckPolicy::Restrict] {
+                assert!(!to_spirv(&module, &info, policy).is_empty());
+            }
+            // Metal has no other size.
+            if constant("SIZE") == 8 {
+                assert!(to_metal(&module, &info, (2, 3)).contains("simdgroup_multiply_accumulate"), "{name}");
+            }
+        }
+    }
 }
 
 /// Has an external validator look at files, if it is installed.
@@ -370,8 +423,8 @@ fn to_spirv(module: &Module, info: &ModuleInfo, policy: BoundsCheckPolicy) -> Ve
     spv::write_vec(module, info, &options, Some(&pipeline)).unwrap()
 }
 
-fn to_metal(module: &Module, info: &ModuleInfo) -> String {
-    let options = msl::Options { lang_version: (2, 0), ..Default::default() };
+fn to_metal(module: &Module, info: &ModuleInfo, lang_version: (u8, u8)) -> String {
+    let options = msl::Options { lang_version, ..Default::default() };
     msl::write_string(module, info, &options, &msl::PipelineOptions::default()).unwrap().0
 }
 

@@ -95,8 +95,7 @@ fn main(
         workgroupBarrier();
         #unroll
         for (var i = 0u; i < MATRICES; i++) {
-            // An `if` for subgroups that have no more matrices, as a loop: validation takes the branches of an `if` for different
-            // ones in the invocations of a subgroup.
+            // None or one turn, the same in all invocations of a subgroup, which validation would not believe of an `if`.
             for (var matrix = subgroup + i * subgroups; matrix < ACROSS * ACROSS; matrix += ACROSS * ACROSS) {
                 for (var k = 0u; k < TILE; k += SIZE) {
                     let left = left_matrix(matrix / ACROSS * SIZE, k);

@@ -2,6 +2,7 @@
 
 use super::args::{DataArgs, RecipeArgs};
 use crate::layers::{self, Shape};
+use crate::ops::matrices::{self, Factors, Matrices};
 use crate::ops::{DeviceClass, shader};
 use crate::plan::network::{Description, Network, Target, build};
 use crate::plan::{Plan, Reuse, table};
@@ -31,6 +32,12 @@ pub(super) struct Summary {
     /// Plan with activations in half precision
     #[arg(long, requires = "plan")]
     f16: bool,
+    /// Plan with dense products by cooperative matrices: 8x8 of f32, as Apple's GPUs have, or 16x16 of f16, as NVIDIA's and AMD's
+    #[arg(
+        long, value_name = "f32|f16", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "f32",
+        requires = "plan"
+    )]
+    cooperative_matrices: Option<Factors>,
     /// Write every kernel of the plan as it is compiled into this folder
     #[arg(long, value_name = "DIR", requires = "plan")]
     wgsl: Option<PathBuf>,
@@ -57,12 +64,16 @@ impl Summary {
             let plan = if self.f16 { plan.with_half_activations() } else { plan };
             for program in [train, evaluate] {
                 text.push('\n');
-                text.push_str(&table::table(&plan, program, self.class));
+                text.push_str(&table::table(&plan, program, self.class, self.matrices()));
             }
             text.push_str(&table::memory(&plan, Reuse::ByLifetime));
             self.write_kernels(&plan)?;
         }
         super::print(&text)
+    }
+
+    fn matrices(&self) -> Option<Matrices> {
+        self.cooperative_matrices.map(Matrices::usual)
     }
 
     fn network(
@@ -91,7 +102,7 @@ impl Summary {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let mut kernels = BTreeMap::new();
         for call in plan.programs.iter().flat_map(|program| &program.calls) {
-            let kernel = call.op.kernel(&call.params, self.class);
+            let kernel = matrices::kernel(call.op, &call.params, self.class, self.matrices());
             let constants: String =
                 kernel.constants.iter().map(|(name, value)| format!("-{name}{value}")).collect();
             let halves = plan.halves(call);

@@ -1,8 +1,8 @@
 //! Cooperative matrices: products that the invocations of a subgroup make together, by the units of a GPU that multiply small
 //! matrices. `shaders/shared/matrix_product.wgsl` is the kernel of all ops that use them.
 
-use super::Kernel;
 use super::unroll::UNROLL;
+use super::{DeviceClass, Kernel, Op};
 
 /// Precision of the factors; sums are in single precision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
@@ -39,7 +39,19 @@ const TILE: u32 = 32;
 /// Invocations of a workgroup, if a subgroup has no more.
 const LANES: u32 = 64;
 
+/// How a call becomes a dispatch: by cooperative matrices where there are some and the op has a kernel for them.
+pub fn kernel(op: &dyn Op, params: &[u32], class: DeviceClass, matrices: Option<Matrices>) -> Kernel {
+    let cooperative = matrices.and_then(|matrices| op.cooperative_kernel(params, matrices));
+    cooperative.unwrap_or_else(|| op.kernel(params, class))
+}
+
 impl Matrices {
+    /// What GPUs usually have of these factors: Apple's 8x8 in single precision, NVIDIA's and AMD's 16x16 in half precision.
+    pub fn usual(factors: Factors) -> Self {
+        let size = if factors == Factors::F32 { 8 } else { 16 };
+        Self { factors, size, subgroup: 32 }
+    }
+
     /// The kernel for a product of this many rows and columns, with these constants besides.
     pub(super) fn kernel(
         self,

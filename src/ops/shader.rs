@@ -95,7 +95,11 @@ pub fn part(text: String) -> String {
     }
     let part = "struct GridPart { first: vec4u, groups: vec4u }\n\
                 @group(1) @binding(0) var<uniform> grid_part: GridPart;\n";
-    format!("{part}{before}fn main({signature}{{{lets}{body}")
+    // Declarations come behind what the text enables.
+    let is_enabled = |line: &&str| line.starts_with("enable ");
+    let enabled = before.split_inclusive('\n').take_while(is_enabled).map(str::len).sum();
+    let (enabled, before) = before.split_at(enabled);
+    format!("{enabled}{part}{before}fn main({signature}{{{lets}{body}")
 }
 
 /// The same with these of the op's buffers in half precision: numbers are converted where they are read and written, and

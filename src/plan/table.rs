@@ -2,10 +2,11 @@
 
 use super::{Plan, ProgramId, Reuse, Slots};
 use crate::ops::DeviceClass;
+use crate::ops::matrices::{self, Matrices};
 use std::fmt::Write;
 
 /// The calls of a program: place, op, grid, work and buffers.
-pub fn table(plan: &Plan, program: ProgramId, class: DeviceClass) -> String {
+pub fn table(plan: &Plan, program: ProgramId, class: DeviceClass, matrices: Option<Matrices>) -> String {
     let program = &plan.programs[program.0];
     let mut text = format!("{}: {} dispatches\n", program.name, program.calls.len());
     let _ = writeln!(
@@ -15,7 +16,7 @@ pub fn table(plan: &Plan, program: ProgramId, class: DeviceClass) -> String {
     );
     for (index, call) in program.calls.iter().enumerate() {
         let cost = plan.cost(call);
-        let [x, y, z] = call.op.kernel(&call.params, class).grid;
+        let [x, y, z] = matrices::kernel(call.op, &call.params, class, matrices).grid;
         let buffers: Vec<String> = call
             .buffers
             .iter()

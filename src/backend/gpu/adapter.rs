@@ -227,6 +227,11 @@ impl Adapter {
         self.matrices
     }
 
+    /// Whether these take factors in half precision.
+    pub(super) fn has_half_factors(&self) -> bool {
+        self.matrices.is_some_and(|matrices| matrices.factors == Factors::F16)
+    }
+
     /// The cooperative matrices that kernels can use: those of one size in all directions, for which WGSL has types, and with
     /// sums in single precision. The most exact first, and of these the largest.
     fn matrices(&self) -> Vec<Matrices> {
@@ -241,13 +246,12 @@ impl Adapter {
             };
             let fits = [offered.n_size, offered.k_size] == [size; 2]
                 && offered.cr_type == wgpu::CooperativeScalarType::F32
-                && !offered.saturating_accumulation;
+                && !offered.saturating_accumulation
+                && has(wgpu::Features::SUBGROUP);
             fits.then_some(Matrices { factors, size, subgroup })
         };
-        let mut usable: Vec<Matrices> = match has(wgpu::Features::SUBGROUP) {
-            true => self.adapter.cooperative_matrix_properties().iter().filter_map(usable).collect(),
-            false => Vec::new(),
-        };
+        let offered = self.adapter.cooperative_matrix_properties();
+        let mut usable: Vec<Matrices> = offered.iter().filter_map(usable).collect();
         usable.sort_by_key(|matrices| (matrices.factors, std::cmp::Reverse(matrices.size)));
         usable
     }
@@ -418,11 +422,10 @@ impl Adapter {
             max_color_attachments: offered.max_color_attachments.min(8),
             ..wgpu::Limits::default().or_worse_values_from(&offered)
         };
-        let half_factors = self.matrices.is_some_and(|matrices| matrices.factors == Factors::F16);
         let mut optional = wgpu::Features::empty();
-        optional
-            .set(wgpu::Features::SUBGROUP, self.subgroups || self.broadcasts() || self.matrices.is_some());
-        optional.set(wgpu::Features::SHADER_F16, self.half_activations || half_factors);
+        let subgroups = self.subgroups || self.broadcasts() || self.matrices.is_some();
+        optional.set(wgpu::Features::SUBGROUP, subgroups);
+        optional.set(wgpu::Features::SHADER_F16, self.half_activations || self.has_half_factors());
         optional.set(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, self.matrices.is_some());
         let experimental_features = match self.matrices {
             None => wgpu::ExperimentalFeatures::disabled(),

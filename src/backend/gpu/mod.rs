@@ -15,7 +15,6 @@ mod transfer;
 mod wait;
 
 use super::{Backend, Clock, DeviceInfo, HostWork};
-use crate::ops::matrices::Factors;
 use crate::plan::{BufferId, Plan, ProgramId, Reuse, Slots};
 use adapter::Adapter;
 use anyhow::Result;
@@ -110,7 +109,7 @@ impl Gpu {
             buffers,
             slot_of: slots.of,
             halves: plan.buffers.iter().map(|buffer| buffer.half).collect(),
-            half_factors: how.matrices.is_some_and(|matrices| matrices.factors == Factors::F16),
+            half_factors: adapter.has_half_factors(),
             pipelines,
             programs,
             part_group,

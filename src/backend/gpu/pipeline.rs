@@ -1,7 +1,7 @@
 //! Compute pipelines: one for each op and set of constants, all built at the start, in parallel.
 
 use crate::error::Error;
-use crate::ops::matrices::Matrices;
+use crate::ops::matrices::{self, Matrices};
 use crate::ops::{Access, DeviceClass, Kernel, Op, shader};
 use crate::plan::{Call, Plan};
 use anyhow::{Result, bail};
@@ -51,9 +51,7 @@ pub(super) struct Compilation<'a> {
 impl Compilation<'_> {
     /// How a call becomes a dispatch.
     pub(super) fn kernel(&self, call: &Call) -> Kernel {
-        let cooperative =
-            self.matrices.and_then(|matrices| call.op.cooperative_kernel(&call.params, matrices));
-        cooperative.unwrap_or_else(|| call.op.kernel(&call.params, self.class))
+        matrices::kernel(call.op, &call.params, self.class, self.matrices)
     }
 }
 
