@@ -146,9 +146,8 @@ fn append(source: &str, kernel: &Kernel, text: &mut String) {
     for line in source.lines() {
         if let Some(condition) = line.strip_prefix("#if ") {
             branches.push((holds(condition), false));
-        } else if let (true, Some((keep, kept))) =
-            (line == "#else" || line.starts_with("#elif "), branches.last_mut())
-        {
+        } else if line == "#else" || line.starts_with("#elif ") {
+            let Some((keep, kept)) = branches.last_mut() else { continue };
             *kept |= *keep;
             *keep = !*kept && line.strip_prefix("#elif ").is_none_or(holds);
         } else if line == "#endif" {
