@@ -26,6 +26,50 @@ struct Params {
 @group(0) @binding(2) var<storage, read> parameters: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<Images>; // [blocks][filters][out_height][out_width][GROUPS]
 
+#if COOPERATIVE 1
+// A row for each filter, a column for each pixel of each image, a term for each weight of a filter.
+#import matrix_product
+#import matrix_weights
+
+const LEFT_IN_ROWS: bool = false;
+const RIGHT_IN_ROWS: bool = true;
+
+fn rows() -> u32 {
+    return p.filters;
+}
+
+fn columns() -> u32 {
+    return p.blocks * p.out_height * p.out_width * 16u;
+}
+
+fn terms() -> u32 {
+    return p.channels * p.kernel * p.kernel;
+}
+
+fn left4(f: u32, term: u32) -> vec4f {
+    return weights4(term, f, terms(), p.filters);
+}
+
+fn right4(term: u32, column: u32) -> vec4f {
+    let pixel = column / 16u;
+    let block = pixel / (p.out_height * p.out_width);
+    // Row and column -1 are large numbers here.
+    let iy = pixel / p.out_width % p.out_height + term / p.kernel % p.kernel - p.pad;
+    let ix = pixel % p.out_width + term % p.kernel - p.pad;
+    if term >= terms() || block >= p.blocks || iy >= p.height || ix >= p.width {
+        return vec4f();
+    }
+    let channel = term / (p.kernel * p.kernel);
+    return x[(((block * p.channels + channel) * p.height + iy) * p.width + ix) * GROUPS + column / 4u % GROUPS];
+}
+
+fn keep4(f: u32, column: u32, sums: vec4f) {
+    let pixels = p.out_height * p.out_width;
+    let pixel = column / 16u;
+    let at = ((pixel / pixels * p.filters + f) * pixels + pixel % pixels) * GROUPS + column / 4u % GROUPS;
+    y[at] = activate_images(ACTIVATION, sums + parameters[p.bias + f]);
+}
+#else
 const COLUMNS: u32 = PIXELS + KERNEL - 1u;
 
 @compute @workgroup_size(LANES)
@@ -120,3 +164,4 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         }
     }
 }
+#endif

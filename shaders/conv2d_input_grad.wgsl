@@ -27,6 +27,59 @@ struct Params {
 @group(0) @binding(3) var<storage, read> x: array<Images>; // [blocks][channels][height][width][GROUPS]
 @group(0) @binding(4) var<storage, read_write> x_grad: array<Images>; // [blocks][channels][height][width][GROUPS]
 
+// Stores the gradients of a pixel of some images, from those of what the activation made of it.
+fn keep(at: u32, made: Images) {
+    var gradient = made;
+    // The derivative of a linear function needs no x.
+    if ACTIVATION != LINEAR {
+        gradient *= activation_derivative_images(ACTIVATION, x[at]);
+    }
+    x_grad[at] = gradient;
+}
+
+#if COOPERATIVE 1
+// A row for each channel, a column for each pixel of each image, a term for each weight of a channel.
+#import matrix_product
+#import matrix_weights
+
+const LEFT_IN_ROWS: bool = true;
+const RIGHT_IN_ROWS: bool = true;
+
+fn rows() -> u32 {
+    return p.channels;
+}
+
+fn columns() -> u32 {
+    return p.blocks * p.height * p.width * 16u;
+}
+
+fn terms() -> u32 {
+    return p.kernel * p.kernel * p.filters;
+}
+
+fn left4(channel: u32, term: u32) -> vec4f {
+    return weights4(channel, term, p.channels, terms());
+}
+
+fn right4(term: u32, column: u32) -> vec4f {
+    let pixel = column / 16u;
+    let block = pixel / (p.height * p.width);
+    // Row and column -1 are large numbers here.
+    let oy = pixel / p.width % p.height + p.pad - term / p.filters / p.kernel;
+    let ox = pixel % p.width + p.pad - term / p.filters % p.kernel;
+    if term >= terms() || block >= p.blocks || oy >= p.out_height || ox >= p.out_width {
+        return vec4f();
+    }
+    let f = term % p.filters;
+    return y_grad[(((block * p.filters + f) * p.out_height + oy) * p.out_width + ox) * GROUPS + column / 4u % GROUPS];
+}
+
+fn keep4(channel: u32, column: u32, sums: vec4f) {
+    let pixels = p.height * p.width;
+    let pixel = column / 16u;
+    keep(((pixel / pixels * p.channels + channel) * pixels + pixel % pixels) * GROUPS + column / 4u % GROUPS, sums);
+}
+#else
 const COLUMNS: u32 = PIXELS + KERNEL - 1u;
 
 @compute @workgroup_size(LANES)
@@ -126,13 +179,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         let x_row = ((block * p.channels + channel + o) * p.height + iy) * p.width + ix;
         #unroll
         for (var i = 0u; i < PIXELS; i++) {
-            let at = (x_row + i) * GROUPS + n % GROUPS;
-            var gradient = sums[o * PIXELS + i];
-            // The derivative of a linear function needs no x.
-            if ACTIVATION != LINEAR {
-                gradient *= activation_derivative_images(ACTIVATION, x[at]);
-            }
-            x_grad[at] = gradient;
+            keep((x_row + i) * GROUPS + n % GROUPS, sums[o * PIXELS + i]);
         }
     }
 }
+#endif

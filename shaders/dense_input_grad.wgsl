@@ -108,7 +108,7 @@ fn terms() -> u32 {
 }
 
 fn left4(k: u32, unit: u32) -> vec4f {
-    return weights4(k, unit);
+    return weights4(k, unit, p.inputs, p.units);
 }
 
 fn right4(unit: u32, image: u32) -> vec4f {

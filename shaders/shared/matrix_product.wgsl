@@ -75,11 +75,11 @@ fn first_result(matrix: u32) -> u32 {
 
 @compute @workgroup_size(LANES)
 fn main(
-    @builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32,
-    @builtin(subgroup_id) subgroup: u32, @builtin(num_subgroups) subgroups: u32,
+    @builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32, @builtin(subgroup_id) subgroup: u32, @builtin(num_subgroups) subgroups: u32,
 ) {
     let row = group.y * TILE;
-    let column = group.x * TILE;
+    let column = (group.z * groups.x + group.x) * TILE;
     for (var i = local; i < SIZE * SIZE; i += LANES) {
         results[i] = 0.0;
     }

@@ -1,9 +1,9 @@
-// Weights as factors of a product by cooperative matrices, which are zero past the edges: those of an input for four units.
-fn weights4(k: u32, unit: u32) -> vec4f {
+// Weights as factors of a product by cooperative matrices: four of a line of weight[lines][length], zero past the edges.
+fn weights4(line: u32, at: u32, lines: u32, length: u32) -> vec4f {
     var four = vec4f();
     for (var i = 0u; i < 4u; i++) {
-        if k < p.inputs && unit + i < p.units {
-            four[i] = parameters[p.weight + k * p.units + unit + i];
+        if line < lines && at + i < length {
+            four[i] = parameters[p.weight + line * length + at + i];
         }
     }
     return four;

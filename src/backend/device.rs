@@ -91,7 +91,7 @@ impl Device {
         }
     }
 
-    /// The same, with dense products by cooperative matrices, of factors in this precision or else the most exact.
+    /// The same, with dense products and convolutions by cooperative matrices, of factors in this precision or else the most exact.
     ///
     /// # Errors
     /// [`Error::NoDevice`] where there are none that kernels can use.

@@ -66,8 +66,8 @@ pub(super) struct DeviceArgs {
     /// On GPUs that offer it, keep activations in half precision: half the memory for them, and rounded
     #[arg(long)]
     f16: bool,
-    /// On GPUs that offer them, make dense products by cooperative matrices (tensor cores), of factors in this precision [default:
-    /// f32 where it is offered, else f16]
+    /// On GPUs that offer them, make dense products and convolutions by cooperative matrices (tensor cores), of factors in
+    /// this precision [default: f32 where it is offered, else f16]
     #[arg(long, value_name = "f32|f16", value_enum, num_args = 0..=1, require_equals = true)]
     cooperative_matrices: Option<Option<Factors>>,
 }

@@ -32,7 +32,7 @@ pub(super) struct Summary {
     /// Plan with activations in half precision
     #[arg(long, requires = "plan")]
     f16: bool,
-    /// Plan with dense products by cooperative matrices: 8x8 of f32, as Apple's GPUs have, or 16x16 of f16, as NVIDIA's and AMD's
+    /// Plan with products by cooperative matrices: 8x8 of f32, as Apple's GPUs have, or 16x16 of f16, as NVIDIA's and AMD's
     #[arg(
         long, value_name = "f32|f16", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "f32",
         requires = "plan"

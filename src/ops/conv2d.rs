@@ -3,6 +3,7 @@
 use super::activation::Activation;
 use super::case::{Case, Fill};
 use super::convolution::{Algorithm, Correlation, Direction, Pass, Shape};
+use super::matrices::Matrices;
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::{
@@ -65,6 +66,11 @@ impl Formula for Conv2d {
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         p.correlation().kernel(p.blocks, p.activation, class)
+    }
+
+    fn cooperative_kernel(p: &Params, matrices: Matrices) -> Option<Kernel> {
+        let columns = p.blocks * p.out_height * p.out_width * LANES as u32;
+        Some(matrices.kernel(p.filters, columns, [("IMAGES", 4), ("ACTIVATION", p.activation)]))
     }
 
     fn cost(p: &Params) -> Cost {

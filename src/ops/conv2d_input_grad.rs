@@ -3,6 +3,7 @@
 use super::activation::Activation;
 use super::case::{Case, Fill};
 use super::convolution::{Algorithm, Correlation, Direction, Pass, Shape};
+use super::matrices::Matrices;
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::{
@@ -65,6 +66,11 @@ impl Formula for Conv2dInputGrad {
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
         p.correlation().flipped_kernel(p.blocks, p.activation, class)
+    }
+
+    fn cooperative_kernel(p: &Params, matrices: Matrices) -> Option<Kernel> {
+        let columns = p.blocks * p.height * p.width * LANES as u32;
+        Some(matrices.kernel(p.channels, columns, [("IMAGES", 4), ("ACTIVATION", p.activation)]))
     }
 
     fn cost(p: &Params) -> Cost {

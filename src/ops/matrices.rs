@@ -2,7 +2,7 @@
 //! matrices. `shaders/shared/matrix_product.wgsl` is the kernel of all ops that use them.
 
 use super::unroll::UNROLL;
-use super::{DeviceClass, Kernel, Op};
+use super::{DeviceClass, Kernel, Op, linear_grid};
 
 /// Precision of the factors; sums are in single precision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
@@ -72,9 +72,10 @@ impl Matrices {
             ("MATRICES", (matrices * self.subgroup).div_ceil(lanes)),
             (UNROLL, 1),
         ];
+        let [across, beyond, _] = linear_grid(columns as usize, TILE as usize);
         Kernel {
             constants: sizes.into_iter().chain(others).collect(),
-            grid: [columns.div_ceil(TILE), rows.div_ceil(TILE), 1],
+            grid: [across, rows.div_ceil(TILE), beyond],
         }
     }
 }

@@ -198,8 +198,8 @@ impl Adapter {
         self.half_activations
     }
 
-    /// The same, with dense products by cooperative matrices: of factors in this precision, or else in single precision where it
-    /// offers that.
+    /// The same, with dense products and convolutions by cooperative matrices: of factors in this precision, or else in single
+    /// precision where it offers that.
     ///
     /// # Errors
     /// [`Error::NoDevice`] when it offers none that kernels can use.
@@ -222,7 +222,7 @@ impl Adapter {
             .said(&format!("products by cooperative matrices of {size}x{size} {name}")))
     }
 
-    /// What dense products are made by, if not by ordinary kernels.
+    /// What products are made by, if not by ordinary kernels.
     pub(super) fn uses_matrices(&self) -> Option<Matrices> {
         self.matrices
     }

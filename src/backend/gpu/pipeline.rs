@@ -42,7 +42,7 @@ pub(super) struct Compilation<'a> {
     pub(super) subgroups: bool,
     /// Whether invocations load for each other.
     pub(super) broadcasts: bool,
-    /// What dense products are made by, if not by ordinary kernels.
+    /// What products are made by, if not by ordinary kernels.
     pub(super) matrices: Option<Matrices>,
     /// The op whose kernels are to be wrong, in rehearsals.
     pub(super) wrong_op: Option<&'a str>,

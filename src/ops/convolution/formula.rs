@@ -46,7 +46,8 @@ impl Correlation {
                 for (ky, iy) in self.rows(oy) {
                     for (kx, ix) in self.columns(ox) {
                         let at = ((block * self.inputs + input) * self.height + iy) * self.width + ix;
-                        sum = x[at * LANES + lane].mul_add(weight(input, ky, kx, output), sum);
+                        let x = x[at * LANES + lane].factor();
+                        sum = x.mul_add(weight(input, ky, kx, output).factor(), sum);
                     }
                 }
             }
