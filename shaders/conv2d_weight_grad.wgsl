@@ -130,24 +130,28 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
                     inside[i] = ox + i - p.pad < p.width;
                     edge[i] = select(0u, (ox + i - p.pad - origin) * GROUPS, inside[i]);
                 }
-                var row = x_first + (oy + at.row - p.pad) * x_row + origin * GROUPS;
+                let first_row = x_first + (oy + at.row - p.pad) * x_row + origin * GROUPS;
 #endif
                 #unroll
                 for (var ky = 0u; ky < ROWS; ky++) {
                     if oy + at.row + ky - p.pad < p.height {
                         var columns: array<Images, COLUMNS>;
+#if BROADCAST 1
                         #unroll
                         for (var i = 0u; i < COLUMNS; i++) {
-#if BROADCAST 1
                             columns[i] = subgroupBroadcast(own_values[(ky * COLUMNS + i) / LANES], (ky * COLUMNS + i) % LANES);
+                        }
 #else
+                        let row = first_row + ky * x_row;
+                        #unroll
+                        for (var i = 0u; i < COLUMNS; i++) {
                             if i < LEFT || i >= COLUMNS - RIGHT {
                                 columns[i] = select(Images(), x[row + edge[i]], inside[i]);
                             } else {
                                 columns[i] = x[row + (i - LEFT) * GROUPS];
                             }
-#endif
                         }
+#endif
                         #unroll
                         for (var kx = 0u; kx < KERNEL; kx++) {
                             #unroll
@@ -160,10 +164,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
                             }
                         }
                     }
-#if BROADCAST 1
-#else
-                    row += x_row;
-#endif
                 }
             }
         }

@@ -455,7 +455,7 @@ fn to_glsl(module: &Module, info: &ModuleInfo, version: glsl::Version) -> String
 #[test]
 fn kernels_in_parts_with_planted_faults_and_by_subgroups_are_valid() {
     let (mut by_subgroups, mut by_broadcast) = (0, 0);
-    for Compiled { op, constants, .. } in COMPILED.iter() {
+    for Compiled { op, constants, module, .. } in COMPILED.iter() {
         let kernel = Kernel { constants: constants.clone(), grid: [1; 3] };
         let (whole, part) = (shader::expand(*op, &kernel), shader::part(shader::expand(*op, &kernel)));
         let wrong = [&whole, &part].map(|text| shader::plant_fault(*op, text));
@@ -465,8 +465,12 @@ fn kernels_in_parts_with_planted_faults_and_by_subgroups_are_valid() {
         assert!(wrong != whole && wrong_part != part, "{}", op.name());
         let by_subgroup = shader::expand_by_subgroup(*op, &kernel);
         by_subgroups += usize::from(by_subgroup.is_some());
-        let broadcasting = shader::expand(*op, &shader::by_broadcast(&kernel));
-        by_broadcast += usize::from(broadcasting.contains("subgroupBroadcast"));
+        let broadcasting = shader::expand(*op, &shader::by_broadcast(kernel));
+        if broadcasting.contains("subgroupBroadcast") {
+            by_broadcast += 1;
+            let invocations = module.entry_points[0].workgroup_size.iter().product::<u32>();
+            assert!(invocations <= shader::BROADCASTING, "{} broadcasts among {invocations}", op.name());
+        }
         for text in [part, wrong, wrong_part, broadcasting].into_iter().chain(by_subgroup) {
             let module = naga::front::wgsl::parse_str(&text)
                 .unwrap_or_else(|error| panic!("{}: {}", op.name(), error.emit_to_string(&text)));

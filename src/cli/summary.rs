@@ -102,7 +102,11 @@ impl Summary {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let mut kernels = BTreeMap::new();
         for call in plan.programs.iter().flat_map(|program| &program.calls) {
-            let kernel = matrices::kernel(call.op, &call.params, self.class, self.matrices());
+            let mut kernel = matrices::kernel(call.op, &call.params, self.class, self.matrices());
+            if self.class == DeviceClass::Software {
+                // As lavapipe gets it.
+                kernel = shader::by_broadcast(kernel);
+            }
             let constants: String =
                 kernel.constants.iter().map(|(name, value)| format!("-{name}{value}")).collect();
             let halves = plan.halves(call);

@@ -149,7 +149,7 @@ impl Product<'_> {
                 block += 2;
             }
         }
-        let is_deep = S::REGISTERS < 32 && !BY_ROWS && self.terms.1 >= 2 * CHUNK;
+        let is_deep = (8..32).contains(&S::REGISTERS) && !BY_ROWS && self.terms.1 >= 2 * CHUNK;
         while block < blocks.end {
             if is_deep {
                 left.deep_strip(s, block, rows.clone(), &mut finish);

@@ -43,17 +43,16 @@ pub fn expand(op: &dyn Op, kernel: &Kernel) -> String {
     enabled.concat() + &unroll(&text.concat())
 }
 
-/// The same kernel where each invocation loads a part of what all of its workgroup read, and broadcasts it. That names lanes by
-/// constants, so the others are left alone whose loops are not unrolled.
-pub fn by_broadcast(kernel: &Kernel) -> Kernel {
-    let mut constants = kernel.constants.clone();
-    if constants.iter().any(|(name, _)| *name == UNROLL) {
-        constants.push(("BROADCAST", 1));
+/// The same kernel where each invocation loads a part of what all of its workgroup read, and broadcasts it, for drivers whose
+/// subgroups hold [`BROADCASTING`] invocations. That names lanes by constants, so kernels are left alone whose loops are not unrolled.
+pub fn by_broadcast(mut kernel: Kernel) -> Kernel {
+    if kernel.constants.iter().any(|(name, _)| *name == UNROLL) {
+        kernel.constants.push(("BROADCAST", 1));
     }
-    Kernel { constants, grid: kernel.grid }
+    kernel
 }
 
-/// Invocations of the workgroups that broadcast: a subgroup has to hold them.
+/// Invocations of the largest workgroup that broadcasts.
 pub const BROADCASTING: u32 = 8;
 
 /// The same with sums over a workgroup by its subgroups; `None` for a kernel without such sums.

@@ -52,6 +52,7 @@ mod tests {
             assert!(turn <= TURN.max(step) && 2 * turn >= TURN.min(step * 2), "{micros}: {turn:?}");
         }
     }
+
     #[test]
     fn a_device_gets_its_steps_at_once_unless_they_take_long() {
         for (milliseconds, steps) in [(2, 100), (100, 16), (250, 10), (4_000, 1)] {

@@ -176,8 +176,8 @@ impl Adapter {
         self.subgroups
     }
 
-    /// Whether invocations of the software kernels load for each other: where they run at once, which makes no difference to
-    /// the results.
+    /// Whether invocations of the software kernels load for each other: where a subgroup holds all of a workgroup. It makes no
+    /// difference to the results.
     pub(super) fn broadcasts(&self) -> bool {
         self.class == DeviceClass::Software
             && self.adapter.features().contains(wgpu::Features::SUBGROUP)
@@ -244,7 +244,8 @@ impl Adapter {
                 wgpu::CooperativeScalarType::F16 if has(wgpu::Features::SHADER_F16) => Factors::F16,
                 _ => return None,
             };
-            let fits = [offered.n_size, offered.k_size] == [size; 2]
+            let fits = [8, 16].contains(&size)
+                && [offered.n_size, offered.k_size] == [size; 2]
                 && offered.cr_type == wgpu::CooperativeScalarType::F32
                 && !offered.saturating_accumulation
                 && has(wgpu::Features::SUBGROUP);

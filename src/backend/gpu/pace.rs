@@ -51,8 +51,8 @@ pub(super) fn parts(grid: [u32; 3], time: Duration, longest: Duration) -> Vec<Pa
     parts
 }
 
-/// Runs of a program in one submission: enough that the cost of submitting does not show, and not too long where a driver
-/// `watches` the device. Nothing resets a software device.
+/// Runs of a program in one submission: enough that the cost of submitting does not show, and not too long for a device that
+/// is `watched`. Nothing resets a software device.
 pub(super) fn runs_per_submission(program: Duration, watched: bool, most: usize) -> usize {
     if !watched {
         return most;

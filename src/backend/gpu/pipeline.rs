@@ -51,7 +51,8 @@ pub(super) struct Compilation<'a> {
 impl Compilation<'_> {
     /// How a call becomes a dispatch.
     pub(super) fn kernel(&self, call: &Call) -> Kernel {
-        matrices::kernel(call.op, &call.params, self.class, self.matrices)
+        let kernel = matrices::kernel(call.op, &call.params, self.class, self.matrices);
+        if self.broadcasts { shader::by_broadcast(kernel) } else { kernel }
     }
 }
 
@@ -143,8 +144,6 @@ fn build_one(
 ) -> Result<wgpu::ComputePipeline> {
     // Error scopes belong to a thread, so each worker has its own.
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let by_broadcast = how.broadcasts.then(|| shader::by_broadcast(kernel));
-    let kernel = by_broadcast.as_ref().unwrap_or(kernel);
     let by_subgroup = how.subgroups.then(|| shader::expand_by_subgroup(op, kernel)).flatten();
     let mut text = by_subgroup.unwrap_or_else(|| shader::expand(op, kernel));
     if in_parts {
