@@ -2,7 +2,7 @@
 
 use super::case::{Case, Fill};
 use super::control::{self, STEP};
-use super::real::Real;
+use super::real::{FADED, Real};
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
 use super::{
@@ -101,6 +101,8 @@ pub(super) fn rates<T: Copy>(schedule: &[T], control: &[u32]) -> [T; 2] {
 /// The settings of a step, as numbers or as vectors with all lanes equal.
 #[derive(Clone, Copy)]
 pub(super) struct Settings<T> {
+    /// Whether `decay` is anything other than 0.
+    has_decay: bool,
     decay: T,
     corrected_rate: T,
     new_first: T,
@@ -113,6 +115,7 @@ impl<T: Real> Settings<T> {
     pub(super) fn new(p: &Params, [rate, corrected_rate]: [T; 2]) -> Self {
         let number = |x: f32| T::of(f64::from(x));
         Self {
+            has_decay: p.weight_decay != 0.0,
             decay: rate * number(p.weight_decay),
             corrected_rate,
             new_first: number(p.one_minus_beta_1),
@@ -135,6 +138,7 @@ impl Settings<f32> {
     #[inline(always)]
     pub(super) fn splat<S: Simd>(&self, s: S) -> Settings<S::V> {
         Settings {
+            has_decay: self.has_decay,
             decay: s.splat(self.decay),
             corrected_rate: s.splat(self.corrected_rate),
             new_first: s.splat(self.new_first),
@@ -151,6 +155,20 @@ impl<V: Copy> Settings<V> {
         &self,
         s: S,
         gradients: &[f32],
+        parameters_and_moments: [&mut [f32]; 3],
+    ) {
+        if self.has_decay {
+            self.step_slices::<S, true>(s, gradients, parameters_and_moments);
+        } else {
+            self.step_slices::<S, false>(s, gradients, parameters_and_moments);
+        }
+    }
+
+    #[inline(always)]
+    fn step_slices<S: Simd<V = V>, const DECAY: bool>(
+        &self,
+        s: S,
+        gradients: &[f32],
         [parameters, first, second]: [&mut [f32]; 3],
     ) {
         let mut numbers = gradients.chunks_exact(LANES);
@@ -159,7 +177,7 @@ impl<V: Copy> Settings<V> {
         let vectors = (&mut numbers).zip(&mut parameters).zip((&mut first).zip(&mut second));
         for ((gradient, parameter), (first, second)) in vectors {
             let old = [s.load(parameter), s.load(first), s.load(second)];
-            let new = self.step_lanes(s, s.load(gradient), old);
+            let new = self.step_lanes::<S, DECAY>(s, s.load(gradient), old);
             s.store(parameter, new[0]);
             s.store(first, new[1]);
             s.store(second, new[2]);
@@ -168,7 +186,7 @@ impl<V: Copy> Settings<V> {
         let (first, second) = (first.into_remainder(), second.into_remainder());
         if !gradient.is_empty() {
             let old = [s.load_part(parameter), s.load_part(first), s.load_part(second)];
-            let new = self.step_lanes(s, s.load_part(gradient), old);
+            let new = self.step_lanes::<S, DECAY>(s, s.load_part(gradient), old);
             s.store_part(parameter, new[0]);
             s.store_part(first, new[1]);
             s.store_part(second, new[2]);
@@ -177,11 +195,18 @@ impl<V: Copy> Settings<V> {
 
     /// New parameters and moments for old ones.
     #[inline(always)]
-    fn step_lanes<S: Simd<V = V>>(&self, s: S, gradient: V, [old, old_first, old_second]: [V; 3]) -> [V; 3] {
+    fn step_lanes<S: Simd<V = V>, const DECAY: bool>(
+        &self,
+        s: S,
+        gradient: V,
+        [old, old_first, old_second]: [V; 3],
+    ) -> [V; 3] {
         let first = s.unless_faded(s.fma(s.sub(gradient, old_first), self.new_first, old_first));
         let square = s.mul(gradient, gradient);
-        let second = s.unless_faded(s.fma(s.sub(square, old_second), self.new_second, old_second));
-        let decayed = s.sub(old, s.mul(self.decay, old));
+        let second = s.fma(s.sub(square, old_second), self.new_second, old_second);
+        // It is never negative.
+        let second = s.unless_less(second, s.splat(FADED));
+        let decayed = if DECAY { s.sub(old, s.mul(self.decay, old)) } else { old };
         let root = s.add(s.sqrt(second), self.epsilon);
         [s.sub(decayed, s.div(s.mul(self.corrected_rate, first), root)), first, second]
     }

@@ -87,45 +87,24 @@ impl Product<'_> {
         if units < LANES || zeros(s, some) < MANY_ZEROS {
             return self.run::<S, false>(s, blocks, 0..units, finish);
         }
+        let sparse = SparseProduct { product: self, blocks: blocks.len(), units };
         let mut scratch = take_scratch();
-        let Scratch { x, terms, sums, .. } = &mut scratch;
-        let (length, words) = (count.next_multiple_of(LANES), count.div_ceil(BITS));
+        let Scratch { terms, sums, .. } = &mut scratch;
+        sums.clear();
+        sums.resize(sparse.panels() * blocks.len() * LANES, [0.0; LANES]);
+        match S::REGISTERS {
+            32.. => sparse.run::<S, 4>(s, terms, sums),
+            8.. => sparse.run::<S, 3>(s, terms, sums),
+            _ => sparse.run::<S, 1>(s, terms, sums),
+        }
         let mut square = [0.0; LANES * LANES];
-        x.resize(LANES * length, 0.0);
-        sums.resize(units.div_ceil(LANES) * LANES, [0.0; LANES]);
-        let weights = &self.coefficients[first * units..][..count * units];
-        for (i, block) in blocks.enumerate() {
-            // `[image][term]`
-            terms.clear();
-            terms.resize(LANES * words, 0);
-            for term in (0..count).step_by(LANES) {
-                let from = &self.vectors[(i * self.depth + first + term) * LANES..];
-                turn(s, &from[..LANES.min(count - term) * LANES], &mut square);
-                for image in 0..LANES {
-                    let numbers = s.load(&square[image * LANES..]);
-                    s.store(&mut x[image * length + term..], numbers);
-                    let lanes = u64::from(s.not_zero(numbers));
-                    terms[image * words + term / BITS] |= lanes << (term % BITS);
-                }
-            }
-            for terms in terms.chunks_exact_mut(2 * words) {
-                let (terms, others) = terms.split_at_mut(words);
-                for word in 0..words {
-                    terms[word] |= others[word];
-                }
-            }
-            let pairs = Pairs { x, length, terms, words, weights, units };
-            match S::REGISTERS {
-                32.. => pairs.run::<S, 4>(s, sums),
-                8.. => pairs.run::<S, 3>(s, sums),
-                _ => pairs.run::<S, 1>(s, sums),
-            }
-            let (squares, _) = sums.as_flattened().as_chunks::<{ LANES * LANES }>();
-            for (panel, sums) in squares.iter().enumerate() {
-                s.transpose(sums, LANES, &mut square);
-                for i in 0..LANES {
-                    finish.finish(s, block, pairs.first_unit(panel) + i, s.load(&square[i * LANES..]));
-                }
+        let (squares, _) = sums.as_flattened().as_chunks::<{ LANES * LANES }>();
+        for (i, sums) in squares.iter().enumerate() {
+            s.transpose(sums, LANES, &mut square);
+            let unit = sparse.first_unit(i / blocks.len());
+            for i_unit in 0..LANES {
+                let sums = s.load(&square[i_unit * LANES..]);
+                finish.finish(s, blocks.start + i % blocks.len(), unit + i_unit, sums);
             }
         }
         give_scratch(scratch);
@@ -275,84 +254,126 @@ impl Product<'_> {
     }
 }
 
-/// The images of a block, two at a time: the more, the fewer terms are zero for all of them.
-struct Pairs<'a> {
-    /// `[image][term]`
-    x: &'a [f32],
-    /// Terms of an image, with padding.
-    length: usize,
-    /// `[image][words]`: for the first image of each pair, a bit for every term that counts for the pair.
-    terms: &'a [u64],
-    /// Words for one image.
-    words: usize,
-    /// `[term][units]`
-    weights: &'a [f32],
+/// A product by units that leaves out terms that are zero for some images of a block, half of a block apart: the more images,
+/// the fewer such terms there are.
+struct SparseProduct<'a> {
+    product: Product<'a>,
+    blocks: usize,
     /// At least 16.
     units: usize,
 }
 
-impl Pairs<'_> {
+impl SparseProduct<'_> {
+    fn panels(&self) -> usize {
+        self.units.div_ceil(LANES)
+    }
+
     /// First unit of a panel of 16: the last one overlaps the one before, so that it is whole.
     fn first_unit(&self, panel: usize) -> usize {
         (panel * LANES).min(self.units - LANES)
     }
 
-    /// `sums[panel][image]`, of 16 units, for `P` panels at a time.
+    /// `sums[panel][block][image]`, of 16 units, for `P` panels at a time. A lone panel takes more images instead.
     #[inline(always)]
-    fn run<S: Simd, const P: usize>(&self, s: S, sums: &mut [[f32; LANES]]) {
-        sums.fill([0.0; LANES]);
-        let count = self.units.div_ceil(LANES);
-        // The weights of so many terms stay in the first-level cache for all pairs.
-        for word in 0..self.words {
-            for image in (0..LANES).step_by(2) {
-                let mut panel = 0;
-                while count - panel >= P {
-                    self.tile::<S, P>(s, word, image, panel, sums);
-                    panel += P;
-                }
-                while count - panel >= 2 {
-                    self.tile::<S, 2>(s, word, image, panel, sums);
-                    panel += 2;
-                }
-                if panel < count {
-                    self.tile::<S, 1>(s, word, image, panel, sums);
-                }
+    fn run<S: Simd, const P: usize>(&self, s: S, terms: &mut Vec<u64>, sums: &mut [[f32; LANES]]) {
+        let (first, count) = self.product.terms;
+        let panels = self.panels();
+        // The weights of so many terms stay in the first-level cache for all images.
+        let parts = count.div_ceil(BITS);
+        for part in 0..parts {
+            let start = first + count * part / parts;
+            let part = start..first + count * (part + 1) / parts;
+            self.find_terms(s, part.clone(), terms);
+            let mut panel = 0;
+            while panels - panel >= P && P > 1 {
+                self.tiles::<S, 2, P>(s, part.clone(), terms, panel, sums);
+                panel += P;
+            }
+            while panels - panel >= 2 {
+                self.tiles::<S, 2, 2>(s, part.clone(), terms, panel, sums);
+                panel += 2;
+            }
+            if panel < panels {
+                self.tiles::<S, 4, 1>(s, part, terms, panel, sums);
             }
         }
     }
 
+    /// `[block][8]`: a bit for every term that is not zero for an image or the one half a block on.
     #[inline(always)]
-    fn tile<S: Simd, const P: usize>(
+    fn find_terms<S: Simd>(&self, s: S, part: Range<usize>, terms: &mut Vec<u64>) {
+        terms.clear();
+        for block in 0..self.blocks {
+            let x = &self.product.vectors[(block * self.product.depth + part.start) * LANES..];
+            let mut lanes = [0; BITS];
+            for (lanes, x) in lanes.iter_mut().zip(x[..part.len() * LANES].chunks_exact(LANES)) {
+                *lanes = s.halves_not_zero(s.load(x));
+            }
+            terms.extend(bit_columns(&lanes));
+        }
+    }
+
+    /// Adds some terms to the sums of `P` panels, for `R` images at a time.
+    #[inline(always)]
+    fn tiles<S: Simd, const R: usize, const P: usize>(
         &self,
         s: S,
-        word: usize,
-        image: usize,
+        part: Range<usize>,
+        terms: &[u64],
         panel: usize,
         sums: &mut [[f32; LANES]],
     ) {
-        let first = word * BITS;
-        let x = &self.x[image * self.length..][..2 * self.length];
-        let x = [&x[first..self.length], &x[self.length + first..]];
-        let mut y = [self.weights; P];
-        let mut made = [[s.splat(0.0); P]; 2];
+        let mut y = [self.product.coefficients; P];
         for p in 0..P {
-            y[p] = &self.weights[first * self.units + self.first_unit(panel + p)..];
-            for r in 0..2 {
-                made[r][p] = s.load(&sums[(panel + p) * LANES + image + r]);
-            }
+            y[p] = &y[p][part.start * self.units + self.first_unit(panel + p)..];
         }
-        let made = tile::<S, 2, P>(s, made, x, &self.terms[image * self.words + word..][..1], y, self.units);
-        for p in 0..P {
-            for r in 0..2 {
-                s.store(&mut sums[(panel + p) * LANES + image + r], made[r][p]);
+        for block in 0..self.blocks {
+            let vectors = &self.product.vectors[(block * self.product.depth + part.start) * LANES..];
+            let terms = &terms[block * LANES / 2..][..LANES / 2];
+            for image in 0..LANES / R {
+                let mut x = [vectors; R];
+                let mut made = [[s.splat(0.0); P]; R];
+                for r in 0..R {
+                    x[r] = &vectors[image + r * (LANES / R)..part.len() * LANES];
+                    for p in 0..P {
+                        let at = ((panel + p) * self.blocks + block) * LANES + image + r * (LANES / R);
+                        made[r][p] = s.load(&sums[at]);
+                    }
+                }
+                let mut any = 0;
+                for terms in terms[image..].iter().step_by(LANES / R) {
+                    any |= terms;
+                }
+                let made = tile::<S, R, P, LANES>(s, made, x, &[any], y, self.units);
+                for r in 0..R {
+                    for p in 0..P {
+                        let at = ((panel + p) * self.blocks + block) * LANES + image + r * (LANES / R);
+                        s.store(&mut sums[at], made[r][p]);
+                    }
+                }
             }
         }
     }
 }
 
-/// `sums[r][p] += sum over terms of x[r][term] * y[p][term * stride ..][..16]`, of those terms that have a bit, in order.
+/// Bit `i` of column `j` is bit `j` of row `i`.
 #[inline(always)]
-fn tile<S: Simd, const R: usize, const P: usize>(
+fn bit_columns(rows: &[u8; BITS]) -> [u64; 8] {
+    let mut columns = [0; 8];
+    for (i, rows) in rows.as_chunks::<8>().0.iter().enumerate() {
+        let rows = u64::from_le_bytes(*rows);
+        for (j, column) in columns.iter_mut().enumerate() {
+            // One bit of each byte; the product moves that of byte k to bit 56 + k.
+            let bits = rows >> j & 0x0101_0101_0101_0101;
+            *column |= bits.wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * i);
+        }
+    }
+    columns
+}
+
+/// `sums[r][p] += sum over terms of x[r][term * X] * y[p][term * stride ..][..16]`, of those terms that have a bit, in order.
+#[inline(always)]
+fn tile<S: Simd, const R: usize, const P: usize, const X: usize>(
     s: S,
     mut sums: [[S::V; P]; R],
     x: [&[f32]; R],
@@ -362,7 +383,7 @@ fn tile<S: Simd, const R: usize, const P: usize>(
 ) -> [[S::V; P]; R] {
     let last = terms.iter().rposition(|&terms| terms != 0);
     let end = last.map_or(0, |word| (word + 1) * BITS - terms[word].leading_zeros() as usize);
-    assert!(x.iter().all(|x| end <= x.len()));
+    assert!(x.iter().all(|x| end == 0 || (end - 1) * X < x.len()));
     assert!(y.iter().all(|y| end == 0 || (end - 1) * stride + LANES <= y.len()));
     for (word, &terms) in terms.iter().enumerate() {
         let mut left = terms;
@@ -374,7 +395,7 @@ fn tile<S: Simd, const R: usize, const P: usize>(
                 let y = unsafe { s.load_unchecked(y[p], term * stride) };
                 for r in 0..R {
                     // SAFETY: as above.
-                    let x = unsafe { *x[r].get_unchecked(term) };
+                    let x = unsafe { *x[r].get_unchecked(term * X) };
                     sums[r][p] = s.fma(s.splat(x), y, sums[r][p]);
                 }
             }
@@ -565,7 +586,7 @@ impl Outer<'_> {
         for (p, y) in y.iter_mut().enumerate() {
             *y = &y[(panel + p) * self.images * LANES..][..self.images * LANES];
         }
-        let sums = tile::<S, R, P>(s, [[s.splat(0.0); P]; R], x, terms, y, LANES);
+        let sums = tile::<S, R, P, 1>(s, [[s.splat(0.0); P]; R], x, terms, y, LANES);
         for r in 0..R {
             for p in 0..P {
                 let units = (panel + p) * LANES..self.units.min((panel + p + 1) * LANES);
@@ -588,5 +609,19 @@ impl Outer<'_> {
             let units = panel * LANES..self.units.min((panel + 1) * LANES);
             keep.keep(s, first + units.start..first + units.end, &gradients[..units.len()]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_of_rows_become_columns() {
+        let rows: [u8; BITS] = std::array::from_fn(|i| (i * i * 37 % 251) as u8);
+        let columns = bit_columns(&rows);
+        assert!(
+            (0..BITS * 8).all(|i| columns[i % 8] >> (i / 8) & 1 == u64::from(rows[i / 8] >> (i % 8) & 1))
+        );
     }
 }

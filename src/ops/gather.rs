@@ -4,7 +4,7 @@ use super::case::{Case, Fill};
 use super::control::{self, BATCH, ROWS, STEP};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
-use super::simd::{self, Simd};
+use super::simd::{self, Divisor, Simd};
 use super::{
     Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read_words, slots, write_activation,
 };
@@ -125,6 +125,9 @@ impl Formula for Gather {
     }
 }
 
+/// Bytes that come from memory together.
+const CACHE_LINE: usize = 64;
+
 struct Run<'a> {
     p: &'a Params,
     args: &'a CpuArgs<'a>,
@@ -137,7 +140,9 @@ impl simd::Kernel for Run<'_> {
         let Self { p, args, part } = self;
         let (order, control) = (args.input_words(1), args.input_words(2));
         let pixels = (p.height * p.width) as usize;
-        let mut norms = vec![0.0; if p.l2_columns == 0 { 0 } else { p.width as usize * LANES }];
+        let mut bytes = vec![[0; LANES]; pixels];
+        let mut columns =
+            vec![Divisor::new(s, s.splat(1.0)); if p.l2_columns == 0 { 0 } else { p.width as usize }];
         for block in part.blocks() {
             let x = args.output(3, block * pixels * LANES..(block + 1) * pixels * LANES);
             let first = block * LANES;
@@ -145,6 +150,8 @@ impl simd::Kernel for Run<'_> {
             let start = (control[STEP] * control[BATCH]) as usize + first;
             // Lanes past the batch get some image's bytes, and then zeros.
             let mut images = [&[][..]; LANES];
+            // What the same block of the next step will need: it is somewhere in memory.
+            let mut later = [&[][..]; LANES];
             if rows == 0 {
                 x.fill(0.0);
                 continue;
@@ -152,15 +159,22 @@ impl simd::Kernel for Run<'_> {
             for (lane, image) in images.iter_mut().enumerate() {
                 let row = order[start + lane.min(rows - 1)] as usize;
                 *image = &bytemuck::cast_slice(args.input_words(0))[row * pixels..][..pixels];
+                let row = order.get(start + control[BATCH] as usize + lane).map_or(0, |&row| row as usize);
+                later[lane] = &bytemuck::cast_slice(args.input_words(0))[row * pixels..][..pixels];
             }
+            interleave(s, &images, &later, &mut bytes);
             if p.l2_columns == 0 {
-                spread(s, &images, (p.mean, p.divisor), x);
+                let (mean, divisor) = (s.splat(p.mean), Divisor::new(s, s.splat(p.divisor)));
+                for (x, bytes) in x.chunks_exact_mut(LANES).zip(&bytes) {
+                    s.store(x, divisor.divide(s, s.sub(s.load_bytes(bytes), mean)));
+                }
             } else {
-                spread(s, &images, (0.0, 1.0), x);
-                column_norms(s, x, &mut norms);
-                for x in x.chunks_exact_mut(norms.len()) {
-                    for (x, norm) in x.chunks_exact_mut(LANES).zip(norms.chunks_exact(LANES)) {
-                        s.store(x, s.div(s.sub(s.load(x), s.splat(p.mean)), s.load(norm)));
+                column_norms(s, &bytes, &mut columns);
+                for (x, bytes) in
+                    x.chunks_exact_mut(LANES * columns.len()).zip(bytes.chunks_exact(columns.len()))
+                {
+                    for ((x, bytes), norm) in x.chunks_exact_mut(LANES).zip(bytes).zip(&columns) {
+                        s.store(x, norm.divide(s, s.load_bytes(bytes)));
                     }
                 }
             }
@@ -171,34 +185,41 @@ impl simd::Kernel for Run<'_> {
     }
 }
 
-/// The scaled bytes of 16 images, 16 images innermost.
+/// The bytes of 16 images, 16 images innermost; brings those of later images closer.
 #[inline(always)]
-fn spread<S: Simd>(s: S, images: &[&[u8]; LANES], (mean, divisor): (f32, f32), x: &mut [f32]) {
-    let (mean, divisor) = (s.splat(mean), s.splat(divisor));
-    let mut bytes = [[0; LANES]; LANES];
-    for (group, x) in x.chunks_mut(LANES * LANES).enumerate() {
-        let first = group * LANES;
-        let width = x.len() / LANES;
-        for (bytes, image) in bytes.iter_mut().zip(images) {
-            bytes[..width].copy_from_slice(&image[first..first + width]);
+fn interleave<S: Simd>(s: S, images: &[&[u8]; LANES], later: &[&[u8]; LANES], into: &mut [[u8; LANES]]) {
+    let mut rows = [[0; LANES]; LANES];
+    let mut groups = into.chunks_exact_mut(LANES);
+    let mut first = 0;
+    for columns in &mut groups {
+        for (row, image) in rows.iter_mut().zip(images) {
+            row.copy_from_slice(&image[first..first + LANES]);
         }
-        for (x, bytes) in x.chunks_exact_mut(LANES).zip(&simd::transpose_bytes(&bytes)) {
-            s.store(x, s.div(s.sub(s.load_bytes(bytes), mean), divisor));
+        columns.copy_from_slice(&simd::transpose_bytes(&rows));
+        if first.is_multiple_of(CACHE_LINE) {
+            later.iter().for_each(|image| s.prefetch(image, first));
         }
+        first += LANES;
     }
+    let columns = groups.into_remainder();
+    for (row, image) in rows.iter_mut().zip(images) {
+        let rest = &image[first..];
+        row[..rest.len()].copy_from_slice(rest);
+    }
+    columns.copy_from_slice(&simd::transpose_bytes(&rows)[..columns.len()]);
 }
 
 /// The norm of every column of every image, one instead of zero.
 #[inline(always)]
-fn column_norms<S: Simd>(s: S, x: &[f32], norms: &mut [f32]) {
-    norms.fill(0.0);
-    for row in x.chunks_exact(norms.len()) {
-        for (norm, x) in norms.chunks_exact_mut(LANES).zip(row.chunks_exact(LANES)) {
-            s.store(norm, s.fma(s.load(x), s.load(x), s.load(norm)));
+fn column_norms<S: Simd>(s: S, bytes: &[[u8; LANES]], norms: &mut [Divisor<S::V>]) {
+    let width = norms.len();
+    for (column, norm) in norms.iter_mut().enumerate() {
+        let mut squares = s.splat(0.0);
+        for bytes in bytes[column..].iter().step_by(width) {
+            let x = s.load_bytes(bytes);
+            squares = s.fma(x, x, squares);
         }
-    }
-    for norm in norms.chunks_exact_mut(LANES) {
-        let (squares, zero) = (s.load(norm), s.splat(0.0));
-        s.store(norm, s.select_gt(squares, zero, s.sqrt(squares), s.splat(1.0)));
+        let zero = s.splat(0.0);
+        *norm = Divisor::new(s, s.select_gt(squares, zero, s.sqrt(squares), s.splat(1.0)));
     }
 }

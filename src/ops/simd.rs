@@ -46,7 +46,7 @@ pub trait Simd: Copy + Send + Sync {
     }
     /// Brings the cache line of `from[at]` closer, if the instructions can; `at` may be past the end.
     #[inline(always)]
-    fn prefetch(self, _from: &[f32], _at: usize) {}
+    fn prefetch<T>(self, _from: &[T], _at: usize) {}
     /// The numbers of `from` (at most 16), then zeros.
     #[inline(always)]
     fn load_part(self, from: &[f32]) -> Self::V {
@@ -91,6 +91,12 @@ pub trait Simd: Copy + Send + Sync {
     fn select_eq(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
     /// A bit for each lane, the first the lowest: whether it is something other than 0 (NaN is).
     fn not_zero(self, a: Self::V) -> u32;
+    /// A bit for each lane of the first half: whether it or the one of the second half is something other than 0.
+    #[inline(always)]
+    fn halves_not_zero(self, a: Self::V) -> u8 {
+        let lanes = self.not_zero(a);
+        (lanes | lanes >> (LANES / 2)) as u8
+    }
     /// `2^n` for integral `n` in -126..=127, given as a number.
     fn exp2_integral(self, n: Self::V) -> Self::V;
     /// The nearest integer, ties to even.
@@ -116,6 +122,12 @@ pub trait Simd: Copy + Send + Sync {
                 to[j * LANES + i] = row[j];
             }
         }
+    }
+
+    /// `a`, or 0 where it is less than `limit`; NaN stays.
+    #[inline(always)]
+    fn unless_less(self, a: Self::V, limit: Self::V) -> Self::V {
+        self.select_gt(limit, a, self.splat(0.0), a)
     }
 
     /// `a`, or 0 where it has [`FADED`]; NaN stays.
@@ -177,6 +189,30 @@ pub fn store_some<S: Simd>(s: S, to: &mut [f32], v: S::V) {
     let mut lanes = [0.0; LANES];
     s.store(&mut lanes, v);
     to.copy_from_slice(&lanes[..to.len()]);
+}
+
+/// Numbers that others are divided by, by products that take less time than divisions.
+#[derive(Clone, Copy)]
+pub struct Divisor<V> {
+    negative: V,
+    reciprocal: V,
+}
+
+impl<V: Copy> Divisor<V> {
+    /// Divides by `number`.
+    #[inline(always)]
+    pub fn new<S: Simd<V = V>>(s: S, number: V) -> Self {
+        Self { negative: s.sub(s.splat(0.0), number), reciprocal: s.div(s.splat(1.0), number) }
+    }
+
+    /// `a` divided by it, for numbers far from the limits of f32. The quotient by the reciprocal is corrected by what it leaves
+    /// of `a`, which is exact where multiply-adds are rounded once: then the bits are those of a division (Markstein 1990).
+    #[inline(always)]
+    pub fn divide<S: Simd<V = V>>(&self, s: S, a: V) -> V {
+        let quotient = s.mul(a, self.reciprocal);
+        let rest = s.fma(quotient, self.negative, a);
+        s.fma(rest, self.reciprocal, quotient)
+    }
 }
 
 /// Sixteen numbers that no load has to gather from two cache lines.
@@ -457,7 +493,7 @@ mod x86 {
             unsafe { _mm512_stream_ps(to.as_mut_ptr(), v) }
         }
         #[inline(always)]
-        fn prefetch(self, from: &[f32], at: usize) {
+        fn prefetch<T>(self, from: &[T], at: usize) {
             // SAFETY: prefetching reads nothing; any address will do.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(from.as_ptr().wrapping_add(at).cast()) }
         }
@@ -497,6 +533,7 @@ mod x86 {
             // SAFETY: as above.
             unsafe { u32::from(_mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(a, _mm512_setzero_ps())) }
         }
+        method!(unless_less(a, limit) _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_NLT_UQ>(a, limit), a));
         method!(unless_faded(a) _mm512_maskz_mov_ps(
             _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(_mm512_abs_ps(a), _mm512_set1_ps(FADED)), a));
         method!(exp2_integral(n) _mm512_castsi512_ps(_mm512_slli_epi32::<23>(
@@ -646,7 +683,7 @@ mod x86 {
             unsafe { [_mm256_loadu_ps(from.as_ptr()), _mm256_loadu_ps(from.as_ptr().add(8))] }
         }
         #[inline(always)]
-        fn prefetch(self, from: &[f32], at: usize) {
+        fn prefetch<T>(self, from: &[T], at: usize) {
             // SAFETY: prefetching reads nothing; any address will do.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(from.as_ptr().wrapping_add(at).cast()) }
         }
@@ -699,6 +736,14 @@ mod x86 {
             half(a[0]) | half(a[1]) << 8
         }
         #[inline(always)]
+        fn halves_not_zero(self, a: Self::V) -> u8 {
+            // SAFETY: as above.
+            unsafe {
+                let any = _mm256_or_ps(a[0], a[1]);
+                _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(any, _mm256_setzero_ps())) as u8
+            }
+        }
+        #[inline(always)]
         fn transpose(self, from: &[f32], stride: usize, to: &mut [f32; LANES * LANES]) {
             let from = &from[..15 * stride + LANES];
             for (row, column) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
@@ -717,6 +762,7 @@ mod x86 {
                 }
             }
         }
+        halves!(unless_less(a, limit) _mm256_and_ps(a, _mm256_cmp_ps::<_CMP_NLT_UQ>(a, limit)));
         halves!(unless_faded(a) {
             let size = _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
             _mm256_and_ps(a, _mm256_cmp_ps::<_CMP_NLT_UQ>(size, _mm256_set1_ps(FADED)))
@@ -851,6 +897,52 @@ mod tests {
         dispatch(NotZero(&values, &mut best));
         NotZero(&values, &mut plain).run(Plain);
         assert_eq!([best, plain], [0b1000_0000_1101_1010; 2]);
+    }
+
+    #[test]
+    fn halves_that_are_not_zero_have_a_bit() {
+        struct NotZero<'a>(&'a [f32; LANES], &'a mut u8);
+        impl Kernel for NotZero<'_> {
+            fn run<S: Simd>(self, s: S) {
+                *self.1 = s.halves_not_zero(s.load(self.0));
+            }
+        }
+        let mut values = [0.0; LANES];
+        (values[1], values[8], values[9], values[12], values[15]) = (1.0, 1e-40, -2.0, f32::NAN, -0.0);
+        let (mut best, mut plain) = (0, 0);
+        dispatch(NotZero(&values, &mut best));
+        NotZero(&values, &mut plain).run(Plain);
+        assert_eq!([best, plain], [0b0001_0011; 2]);
+    }
+
+    #[test]
+    fn products_with_corrections_have_the_bits_of_divisions() {
+        struct Divide<'a>(&'a mut Vec<f32>, &'a [f32; LANES], f32);
+        impl Kernel for Divide<'_> {
+            fn run<S: Simd>(self, s: S) {
+                let mut quotients = [0.0; LANES];
+                s.store(&mut quotients, Divisor::new(s, s.splat(self.2)).divide(s, s.load(self.1)));
+                self.0.extend(quotients);
+            }
+        }
+        // Scalings of pixels, and norms of columns of up to 28 of them.
+        let norms = (1..28 * 255 * 255).step_by(997).map(|squares| (squares as f32).sqrt());
+        for (mean, divisor) in
+            [(0.0, 255.0), (33.318_42, 78.567_49)].into_iter().chain(norms.map(|norm| (0.0, norm)))
+        {
+            let pixels: Vec<f32> = (0..256_u16).map(|pixel| f32::from(pixel) - mean).collect();
+            let mut quotients = Vec::new();
+            for pixels in pixels.as_chunks().0 {
+                dispatch(Divide(&mut quotients, pixels, divisor));
+            }
+            for (pixel, quotient) in pixels.iter().zip(quotients) {
+                let exact = pixel / divisor;
+                // Only plain arrays without such an instruction round twice.
+                let same = quotient == exact
+                    || instructions() == "Plain" && (quotient - exact).abs() <= exact.abs() * f32::EPSILON;
+                assert!(same, "{pixel} / {divisor} = {exact}, not {quotient}");
+            }
+        }
     }
 
     #[test]
