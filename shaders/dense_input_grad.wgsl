@@ -1,6 +1,7 @@
 // y = x weight + bias, so
 // x_grad[n][k] = dropout(activation'(x[n][k]) * sum over u of y_grad[n][u] weight[k][u])
-// where x is the output of `activation` and of dropout after it, which are thereby differentiated too.
+// where x is the output of `activation` and of dropout after it, which are thereby differentiated too. Where DROPOUT is 2, the
+// derivative is 0 wherever an element was dropped, and only those that were kept have to grow.
 #import control
 #import threefry
 #import activation
@@ -31,7 +32,11 @@ fn keep(key: vec2u, at: u32, made: vec4f) {
     if ACTIVATION != LINEAR {
         gradient *= activation_derivative4(ACTIVATION, x[at] * (1.0 - p.dropout_rate));
     }
-    x_grad[at] = drop_or_keep4(key, p.dropout_rate, at, gradient);
+    if DROPOUT == 2u {
+        x_grad[at] = gradient * (1.0 / (1.0 - p.dropout_rate));
+    } else {
+        x_grad[at] = drop_or_keep4(key, p.dropout_rate, at, gradient);
+    }
 }
 
 #if BY_WORKGROUP 1

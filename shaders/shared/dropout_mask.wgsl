@@ -1,6 +1,6 @@
-// Dropout as an epilogue, by the mask of dropout.wgsl; needs control and threefry. Where DROPOUT is 0 nothing is drawn.
+// Dropout as an epilogue, by the mask of dropout.wgsl; needs control and threefry. Nothing is drawn unless DROPOUT is 1.
 fn dropout_key(layer: u32) -> vec2u {
-    if DROPOUT == 0u {
+    if DROPOUT != 1u {
         return vec2u();
     }
     return stream_key(vec2u(control[SEED_LOW], control[SEED_HIGH]), PURPOSE_DROPOUT, layer, control[GLOBAL_STEP]);

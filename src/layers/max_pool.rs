@@ -58,7 +58,10 @@ impl Layer for MaxPool {
 
     fn forward(&self, e: &mut Emitter<'_>, x: Tensor) -> Trace {
         let (height, width) = (x.shape.height / self.size, x.shape.width / self.size);
-        let mut y = e.tensor("output", Shape { height, width, ..x.shape }, Activation::Linear);
+        // The largest of what ReLU made is what ReLU makes of the largest; so dropout shows in its slope.
+        let is_relu = e.dropout.rate > 0.0 && x.activation == Activation::Relu;
+        let activation = if is_relu { Activation::Relu } else { Activation::Linear };
+        let mut y = e.tensor("output", Shape { height, width, ..x.shape }, activation);
         y.dropout = e.dropout;
         let params = max_pool::Params {
             blocks: e.blocks as u32,

@@ -41,6 +41,10 @@ impl Params {
     fn dropout(&self) -> Dropout {
         Dropout { layer: self.dropout_layer, rate: self.dropout_rate }
     }
+
+    fn dropout_constant(&self) -> (&'static str, u32) {
+        self.dropout().gradient_constant(Activation::from_code(self.activation))
+    }
 }
 
 /// See the shader for the formula.
@@ -53,7 +57,7 @@ impl Formula for DenseInputGrad {
         &[read("y_grad"), read("parameters"), read_activation("x"), read_words("control"), write("x_grad")];
 
     fn kernel(p: &Params, class: DeviceClass) -> Kernel {
-        let epilogue = [("ACTIVATION", p.activation), p.dropout().constant()];
+        let epilogue = [("ACTIVATION", p.activation), p.dropout_constant()];
         let kernel = |sizes: &[(&'static str, u32)], grid| Kernel {
             constants: sizes.iter().copied().chain([("UNITS", p.units)]).chain(epilogue).collect(),
             grid,
@@ -73,7 +77,7 @@ impl Formula for DenseInputGrad {
     }
 
     fn cooperative_kernel(p: &Params, matrices: Matrices) -> Option<Kernel> {
-        let epilogue = [("ACTIVATION", p.activation), p.dropout().constant()];
+        let epilogue = [("ACTIVATION", p.activation), p.dropout_constant()];
         Some(matrices.kernel(p.inputs, p.blocks * LANES as u32, epilogue))
     }
 
@@ -103,7 +107,11 @@ impl Formula for DenseInputGrad {
                     }
                     let at = (block * inputs + k) * LANES + lane;
                     let slope = activation.derivative_from_output(p.dropout().undo(x[at]));
-                    x_grad[at] = p.dropout().apply(control, at, sum * slope);
+                    x_grad[at] = if p.dropout().shows(activation) {
+                        sum * slope * p.dropout().growth()
+                    } else {
+                        p.dropout().apply(control, at, sum * slope)
+                    };
                 }
             }
         }
@@ -184,7 +192,9 @@ impl simd::Kernel for Run<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self { p, args, part } = self;
         let (inputs, units) = (p.inputs as usize, p.units as usize);
-        let dropout = p.dropout().mask(args.input_words(3));
+        let activation = Activation::from_code(p.activation);
+        let shows = p.dropout().shows(activation);
+        let dropout = if shows { None } else { p.dropout().mask(args.input_words(3)) };
         let (blocks, features) = (part.blocks_of(p.blocks as usize), part.features(inputs));
         let product = Product {
             coefficients: &args.input(1)[p.weight as usize..],
@@ -196,8 +206,8 @@ impl simd::Kernel for Run<'_> {
         let kept = p.dropout().undo(1.0);
         // Dropout reads it once more.
         let past_caches = dropout.is_none() && args.past_caches(4);
-        let activation = Activation::from_code(p.activation);
-        let epilogue = Epilogue { inputs, activation, kept, past_caches, args };
+        let growth = if shows { p.dropout().growth() } else { 1.0 };
+        let epilogue = Epilogue { inputs, activation, kept, growth, past_caches, args };
         product.run::<S, true>(s, blocks.clone(), features.clone(), epilogue);
         if let Some(mask) = dropout {
             for block in blocks {
@@ -214,6 +224,8 @@ struct Epilogue<'a> {
     activation: Activation,
     /// What undoes the growth of elements that dropout kept.
     kept: f32,
+    /// What gradients are multiplied by.
+    growth: f32,
     past_caches: bool,
     args: &'a CpuArgs<'a>,
 }
@@ -224,6 +236,7 @@ impl<S: Simd> Finish<S> for Epilogue<'_> {
         let at = (block * self.inputs + k) * LANES;
         let x = s.mul(s.load(self.args.input_part(2, at..at + LANES)), s.splat(self.kept));
         let slope = activation_simd::derivative_from_output(s, self.activation, x);
-        s.put(self.args.output(4, at..at + LANES), s.mul(sums, slope), self.past_caches);
+        let gradients = s.mul(s.mul(sums, slope), s.splat(self.growth));
+        s.put(self.args.output(4, at..at + LANES), gradients, self.past_caches);
     }
 }

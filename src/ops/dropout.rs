@@ -1,5 +1,6 @@
 //! Dropout: in training, some elements become zero and the others grow in proportion.
 
+use super::activation::Activation;
 use super::case::{Case, Fill};
 use super::control::{self, GLOBAL_STEP, SEED_HIGH, SEED_LOW};
 use super::real::Real;
@@ -127,6 +128,24 @@ impl Epilogue {
         ("DROPOUT", u32::from(self.rate > 0.0))
     }
 
+    /// The same for a shader that makes gradients with respect to the input of `before`, the function before dropout: 2 where
+    /// nothing has to be drawn for that.
+    pub(super) fn gradient_constant(self, before: Activation) -> (&'static str, u32) {
+        let (name, any) = self.constant();
+        (name, if self.shows(before) { 2 * any } else { any })
+    }
+
+    /// Whether gradients with respect to the input of `before`, the function before dropout, are zero wherever an element was
+    /// dropped, whatever the mask: ReLU has no slope where its output is zero.
+    pub(super) fn shows(self, before: Activation) -> bool {
+        before == Activation::Relu
+    }
+
+    /// How much elements grow that are kept.
+    pub(super) fn growth<T: Real>(self) -> T {
+        T::ONE / (T::ONE - T::of(f64::from(self.rate)))
+    }
+
     /// What elements are multiplied by, if there is any dropout.
     pub(super) fn mask(self, control: &[u32]) -> Option<Mask> {
         (self.rate > 0.0).then(|| Mask::new(control, self.layer, self.rate))
@@ -142,7 +161,7 @@ impl Epilogue {
         if self.rate == 0.0 {
             value
         } else if stream(control, self.layer).uniform(i as u32) >= self.rate {
-            value * (T::ONE / (T::ONE - T::of(f64::from(self.rate))))
+            value * self.growth()
         } else {
             T::ZERO
         }
