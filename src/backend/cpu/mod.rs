@@ -4,6 +4,7 @@ mod caches;
 mod memory;
 mod passing;
 mod pool;
+mod race;
 mod schedule;
 
 use super::{Backend, DeviceInfo};
@@ -13,15 +14,17 @@ use anyhow::Result;
 use caches::Caches;
 use memory::Memory;
 use pool::Pool;
+use race::Ways;
 use schedule::Schedule;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Runs a plan on the processor.
 pub struct Cpu {
     device: DeviceInfo,
     slot_of: Vec<usize>,
     memory: Memory,
-    schedules: Vec<Arc<Schedule>>,
+    programs: Vec<Ways>,
     pool: Pool,
     caches: Arc<Caches>,
 }
@@ -39,19 +42,19 @@ impl Cpu {
         let passing = [&passing::passing(plan, threads)[..], &[None]].concat();
         let mut memory = Memory::new(&words, &passing, threads)?;
         let caches = Arc::new(Caches::default());
-        let schedules = plan
-            .programs
-            .iter()
-            .map(|program| {
-                let threads = schedule::useful_threads(threads, program);
-                Arc::new(Schedule::new(program, plan, &slots, &mut memory, threads, &caches.are_apart))
-            })
-            .collect();
+        let mut programs = Vec::new();
+        for program in &plan.programs {
+            let mut with =
+                |threads| Schedule::new(program, plan, &slots, &mut memory, threads, &caches.are_apart);
+            let threads = schedule::useful_threads(threads, program);
+            let all = with(threads);
+            programs.push(Ways::new(all, (threads > 1 && schedule::is_brief(program)).then(|| with(1))));
+        }
         Ok(Self {
             device: Self::describe(threads),
             slot_of: slots.of,
             memory,
-            schedules,
+            programs,
             pool: Pool::new(threads),
             caches,
         })
@@ -66,6 +69,26 @@ impl Cpu {
             software: false,
             threads,
         }
+    }
+}
+
+impl Cpu {
+    /// A job: so many times the same.
+    fn repeat(&mut self, schedule: &Arc<Schedule>, times: usize) -> Result<()> {
+        let (schedule, caches) = (Arc::clone(schedule), Arc::clone(&self.caches));
+        self.pool.run(
+            schedule.threads,
+            Arc::new(move |thread| {
+                if schedule.hands_on {
+                    caches.look(thread);
+                }
+                for _ in 0..times {
+                    for segment in &schedule.segments {
+                        segment.run(thread);
+                    }
+                }
+            }),
+        )
     }
 }
 
@@ -86,21 +109,19 @@ impl Backend for Cpu {
     }
 
     fn run(&mut self, program: ProgramId, times: usize) -> Result<()> {
-        let schedule = Arc::clone(&self.schedules[program.0]);
-        let caches = Arc::clone(&self.caches);
-        self.pool.run(
-            schedule.threads,
-            Arc::new(move |thread| {
-                if schedule.hands_on {
-                    caches.look(thread);
-                }
-                for _ in 0..times {
-                    for segment in &schedule.segments {
-                        segment.run(thread);
-                    }
-                }
-            }),
-        )
+        let mut left = times;
+        if let Some((ways, each)) = self.programs[program.0].race(times) {
+            let mut took = [Duration::ZERO; 2];
+            for (took, schedule) in took.iter_mut().zip(&ways) {
+                let start = Instant::now();
+                self.repeat(schedule, each)?;
+                *took = start.elapsed();
+                left -= each;
+            }
+            self.programs[program.0].learn(took);
+        }
+        let schedule = Arc::clone(self.programs[program.0].quicker());
+        self.repeat(&schedule, left)
     }
 
     fn wait(&mut self) -> Result<()> {

@@ -10,8 +10,8 @@ use crate::plan::{Call, Plan, Program, Slots};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Floating-point operations of a program for which one more thread pays (benches/README.md).
-const WORTH_A_THREAD: u64 = 2_000_000;
+/// Floating-point operations of a program for which one more thread can pay (benches/README.md).
+const WORTH_A_THREAD: u64 = 500_000;
 
 /// A call with its memory.
 pub(super) struct BoundCall {
@@ -175,10 +175,21 @@ fn bind(
     BoundCallRef::new(BoundCall { op: call.op, params: call.params.clone(), args: args.collect() })
 }
 
+/// Operations of a program that is done so soon that threads which others keep from running cost more than they do.
+const BRIEF: u64 = 50_000_000;
+
+fn flops(program: &Program) -> u64 {
+    program.calls.iter().map(|call| call.op.cost(&call.params).flops).sum()
+}
+
 /// As many of `threads` as have enough to do: waiting for each other costs more than a small step takes.
 pub(super) fn useful_threads(threads: usize, program: &Program) -> usize {
-    let flops: u64 = program.calls.iter().map(|call| call.op.cost(&call.params).flops).sum();
-    threads.min(usize::try_from(flops / WORTH_A_THREAD).unwrap_or(usize::MAX)).max(1)
+    threads.min(usize::try_from(flops(program) / WORTH_A_THREAD).unwrap_or(usize::MAX)).max(1)
+}
+
+/// Whether one thread may be quicker than several, if the machine is busy.
+pub(super) fn is_brief(program: &Program) -> bool {
+    flops(program) < BRIEF
 }
 
 /// What a call does with words of a slot.
