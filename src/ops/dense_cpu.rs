@@ -8,7 +8,7 @@
 //! sign of a zero; zero times a weight or a gradient that is not finite, which is NaN, is left out too.
 
 use super::share::{Part, Region, Split};
-use super::simd::Simd;
+use super::simd::{Simd, Vector};
 use super::{LANES, dense_weight_grad};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -23,15 +23,39 @@ pub(super) fn split(blocks: usize) -> Split {
 #[derive(Default)]
 struct Scratch {
     /// See [`panels_of`].
-    panels: Vec<f32>,
+    panels: Numbers,
     /// Rows of x.
-    x: Vec<f32>,
+    x: Numbers,
     /// A bit for every term, the first the lowest: whether it counts.
     terms: Vec<u64>,
     /// Gradients of the weights of some rows, `[row][unit]`.
-    gradients: Vec<f32>,
-    /// Sums for a block, `[panel of 16 units][image]`.
-    sums: Vec<[f32; LANES]>,
+    gradients: Numbers,
+    /// Sums of vectors.
+    sums: Numbers,
+}
+
+/// Memory from the start of a cache line, so that no vector lies in two.
+#[derive(Default)]
+struct Numbers(Vec<Vector>);
+
+impl Numbers {
+    /// The first `len` numbers, which are whatever was left there.
+    #[inline(always)]
+    fn first(&mut self, len: usize) -> &mut [f32] {
+        let vectors = len.div_ceil(LANES);
+        if self.0.len() < vectors {
+            self.0.resize(vectors, Vector::default());
+        }
+        &mut bytemuck::cast_slice_mut(&mut self.0)[..len]
+    }
+
+    /// Vectors of zeros.
+    #[inline(always)]
+    fn zeros(&mut self, vectors: usize) -> &mut [[f32; LANES]] {
+        let (zeros, _) = self.first(vectors * LANES).as_chunks_mut();
+        zeros.fill([0.0; LANES]);
+        zeros
+    }
 }
 
 thread_local!(static SCRATCH: RefCell<Scratch> = RefCell::default());
@@ -90,8 +114,7 @@ impl Product<'_> {
         let sparse = SparseProduct { product: self, blocks: blocks.len(), units };
         let mut scratch = take_scratch();
         let Scratch { terms, sums, .. } = &mut scratch;
-        sums.clear();
-        sums.resize(sparse.panels() * blocks.len() * LANES, [0.0; LANES]);
+        let sums = sums.zeros(sparse.panels() * blocks.len() * LANES);
         match S::REGISTERS {
             32.. => sparse.run::<S, 4>(s, terms, sums),
             8.. => sparse.run::<S, 3>(s, terms, sums),
@@ -170,9 +193,7 @@ impl Product<'_> {
     #[inline(always)]
     fn deep_strip<S: Simd>(self, s: S, block: usize, rows: Range<usize>, finish: &mut impl Finish<S>) {
         let mut scratch = take_scratch();
-        let sums = &mut scratch.sums;
-        sums.clear();
-        sums.resize(rows.len(), [0.0; LANES]);
+        let sums = scratch.sums.zeros(rows.len());
         let (first, count) = self.terms;
         for start in (0..count).step_by(CHUNK) {
             let chunk = Self { terms: (first + start, CHUNK.min(count - start)), ..self };
@@ -195,8 +216,8 @@ impl Product<'_> {
             }
             tiles!(6 2 1);
         }
-        for (row, sums) in rows.zip(&*sums) {
-            finish.finish(s, block, row, s.load(sums));
+        for (row, sums) in rows.zip(sums) {
+            finish.finish(s, block, row, s.load(&*sums));
         }
         give_scratch(scratch);
     }
@@ -455,6 +476,7 @@ pub(super) fn weights<S: Simd>(
     let rows = part.features(inputs);
     let mut scratch = take_scratch();
     let Scratch { panels, x: strip, terms, gradients, .. } = &mut scratch;
+    let panels = panels.first(units.div_ceil(LANES) * blocks * LANES * LANES);
     panels_of(s, y_grad, units, blocks, panels);
     let outer = Outer { x, inputs, panels, images: blocks * LANES, units };
     let has_biases = rows.end == inputs;
@@ -467,8 +489,7 @@ pub(super) fn weights<S: Simd>(
 
 /// Brings gradients to units innermost: `[panel of 16 units][image][16]`. The last panel is filled up with zeros.
 #[inline(always)]
-fn panels_of<S: Simd>(s: S, y_grad: &[f32], units: usize, blocks: usize, into: &mut Vec<f32>) {
-    into.resize(units.div_ceil(LANES) * blocks * LANES * LANES, 0.0);
+fn panels_of<S: Simd>(s: S, y_grad: &[f32], units: usize, blocks: usize, into: &mut [f32]) {
     let (squares, _) = into.as_chunks_mut::<{ LANES * LANES }>();
     for (panel, squares) in squares.chunks_exact_mut(blocks).enumerate() {
         let first = panel * LANES;
@@ -493,6 +514,11 @@ struct Outer<'a> {
     units: usize,
 }
 
+/// Gradients that are handed on together, or more.
+const KEPT_AT_ONCE: usize = 256;
+/// Rows of the tallest tile.
+const MOST_ROWS: usize = 16;
+
 /// With as many images as this, taller tiles, which read the panels less often, gain more than wide ones.
 const LONG: usize = 64;
 
@@ -504,11 +530,14 @@ impl Outer<'_> {
         s: S,
         rows: Range<usize>,
         first: usize,
-        (strip, terms, gradients): (&mut Vec<f32>, &mut Vec<u64>, &mut Vec<f32>),
+        (strip, terms, gradients): (&mut Numbers, &mut Vec<u64>, &mut Numbers),
         keep: &mut impl Keep<S>,
     ) {
         let count = self.units.div_ceil(LANES);
         let mut row = rows.start;
+        let mut made = 0;
+        let gradients = gradients.first(KEPT_AT_ONCE + MOST_ROWS * self.units + LANES);
+        let strip = strip.first(MOST_ROWS * self.images);
         macro_rules! strips {
             ($($rows:literal: $($panels:literal)*;)*) => {{
                 $(while rows.end - row >= $rows {
@@ -517,15 +546,18 @@ impl Outer<'_> {
                     for (r, x) in x.iter_mut().enumerate() {
                         *x = &strip[r * self.images..][..self.images];
                     }
-                    gradients.resize($rows * self.units, 0.0);
                     let mut panel = 0;
                     $(while count - panel >= $panels {
-                        self.tile::<S, $rows, $panels>(s, x, terms, panel, gradients);
+                        self.tile::<S, $rows, $panels>(s, x, terms, panel, &mut gradients[made..]);
                         panel += $panels;
                     })*
-                    let word = first + row * self.units;
-                    keep.keep(s, word..word + $rows * self.units, gradients);
+                    made += $rows * self.units;
                     row += $rows;
+                    if made >= KEPT_AT_ONCE || row == rows.end {
+                        let end = first + row * self.units;
+                        keep.keep(s, end - made..end, &gradients[..made]);
+                        made = 0;
+                    }
                 })*
             }};
         }
@@ -547,14 +579,7 @@ impl Outer<'_> {
     /// Brings `R` rows together, `[row][image]`, and finds the images in which not all of them are zero: products with the others
     /// would change nothing.
     #[inline(always)]
-    fn take_rows<S: Simd, const R: usize>(
-        &self,
-        s: S,
-        row: usize,
-        strip: &mut Vec<f32>,
-        terms: &mut Vec<u64>,
-    ) {
-        strip.resize(R * self.images, 0.0);
+    fn take_rows<S: Simd, const R: usize>(&self, s: S, row: usize, strip: &mut [f32], terms: &mut Vec<u64>) {
         terms.clear();
         terms.resize(self.images.div_ceil(BITS), 0);
         for first in (0..self.images).step_by(LANES) {
@@ -572,7 +597,7 @@ impl Outer<'_> {
         }
     }
 
-    /// The gradients of `R` rows and `P` panels, to `[row][unit]`.
+    /// The gradients of `R` rows and `P` panels, to `[row][unit]`, with room for one more vector behind them.
     #[inline(always)]
     fn tile<S: Simd, const R: usize, const P: usize>(
         &self,
@@ -587,6 +612,13 @@ impl Outer<'_> {
             *y = &y[(panel + p) * self.images * LANES..][..self.images * LANES];
         }
         let sums = tile::<S, R, P, 1>(s, [[s.splat(0.0); P]; R], x, terms, y, LANES);
+        if self.units < LANES {
+            // What is too much is overwritten by the next row.
+            for r in 0..R {
+                s.store(&mut gradients[r * self.units..], sums[r][0]);
+            }
+            return;
+        }
         for r in 0..R {
             for p in 0..P {
                 let units = (panel + p) * LANES..self.units.min((panel + p + 1) * LANES);

@@ -2,8 +2,9 @@
 
 use super::case::{Case, Fill};
 use super::control::{self, BATCH, ROWS, STEP};
+use super::dense_cpu;
 use super::real::Real;
-use super::share::{CpuArgs, Part, Split};
+use super::share::{CpuArgs, Part, Region, Split};
 use super::simd::{self, Divisor, Simd};
 use super::{
     Binding, Cost, DeviceClass, Formula, Kernel, LANES, Slot, params, read_words, slots, write_activation,
@@ -82,7 +83,16 @@ impl Formula for Gather {
     }
 
     fn split(p: &Params) -> Split {
-        Split::Blocks { count: p.blocks as usize, align: 1 }
+        // The update of a dense layer's weights reads the pixels of its share once more; but norms take all pixels.
+        if p.l2_columns == 0 {
+            dense_cpu::split(p.blocks as usize)
+        } else {
+            Split::Blocks { count: p.blocks as usize, align: 1 }
+        }
+    }
+
+    fn regions(p: &Params, binding: usize) -> Vec<Region> {
+        vec![if binding == 3 { Region::features(p.height * p.width) } else { Region::ALL }]
     }
 
     fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
@@ -139,12 +149,14 @@ impl simd::Kernel for Run<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self { p, args, part } = self;
         let (order, control) = (args.input_words(1), args.input_words(2));
+        let all: &[u8] = bytemuck::cast_slice(args.input_words(0));
         let pixels = (p.height * p.width) as usize;
-        let mut bytes = vec![[0; LANES]; pixels];
+        let own = part.features(pixels);
+        let mut bytes = vec![[0; LANES]; own.len()];
         let mut columns =
             vec![Divisor::new(s, s.splat(1.0)); if p.l2_columns == 0 { 0 } else { p.width as usize }];
-        for block in part.blocks() {
-            let x = args.output(3, block * pixels * LANES..(block + 1) * pixels * LANES);
+        for block in part.blocks_of(p.blocks as usize) {
+            let x = args.output(3, (block * pixels + own.start) * LANES..(block * pixels + own.end) * LANES);
             let first = block * LANES;
             let rows = (control[ROWS] as usize).saturating_sub(first).min(LANES);
             let start = (control[STEP] * control[BATCH]) as usize + first;
@@ -158,9 +170,9 @@ impl simd::Kernel for Run<'_> {
             }
             for (lane, image) in images.iter_mut().enumerate() {
                 let row = order[start + lane.min(rows - 1)] as usize;
-                *image = &bytemuck::cast_slice(args.input_words(0))[row * pixels..][..pixels];
+                *image = &all[row * pixels..][own.clone()];
                 let row = order.get(start + control[BATCH] as usize + lane).map_or(0, |&row| row as usize);
-                later[lane] = &bytemuck::cast_slice(args.input_words(0))[row * pixels..][..pixels];
+                later[lane] = &all[row * pixels..][own.clone()];
             }
             interleave(s, &images, &later, &mut bytes);
             if p.l2_columns == 0 {
@@ -170,9 +182,8 @@ impl simd::Kernel for Run<'_> {
                 }
             } else {
                 column_norms(s, &bytes, &mut columns);
-                for (x, bytes) in
-                    x.chunks_exact_mut(LANES * columns.len()).zip(bytes.chunks_exact(columns.len()))
-                {
+                let rows = x.chunks_exact_mut(LANES * columns.len()).zip(bytes.chunks_exact(columns.len()));
+                for (x, bytes) in rows {
                     for ((x, bytes), norm) in x.chunks_exact_mut(LANES).zip(bytes).zip(&columns) {
                         s.store(x, norm.divide(s, s.load_bytes(bytes)));
                     }

@@ -216,7 +216,7 @@ impl<V: Copy> Divisor<V> {
 }
 
 /// Sixteen numbers that no load has to gather from two cache lines.
-#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
 pub struct Vector(pub [f32; LANES]);
 
