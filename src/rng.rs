@@ -6,29 +6,56 @@
 //!
 //! Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 
-/// Rotation distances of Threefry-2x32, in the paper's order.
-const ROTATIONS: [u32; 8] = [13, 15, 26, 6, 17, 29, 16, 24];
 /// The key-schedule parity constant (`SKEIN_KS_PARITY32`).
 const PARITY: u32 = 0x1BD1_1BDA;
 
 /// Encrypts `counter` under `key` with Threefry-2x32-20.
 #[inline(always)]
 pub fn threefry2x32(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
+    let [[first], [second]] = encrypt(key, counter.map(|word| [word]));
+    [first, second]
+}
+
+/// Encrypts `N` counters side by side, first and second words apart, which compilers turn into vector instructions.
+#[inline(always)]
+fn encrypt<const N: usize>(key: [u32; 2], counters: [[u32; N]; 2]) -> [[u32; N]; 2] {
     let schedule = [key[0], key[1], PARITY ^ key[0] ^ key[1]];
-    let mut x = [counter[0].wrapping_add(schedule[0]), counter[1].wrapping_add(schedule[1])];
-    let mut group = 0;
-    while group < 5 {
-        let mut round = 0;
-        while round < 4 {
-            x[0] = x[0].wrapping_add(x[1]);
-            x[1] = x[1].rotate_left(ROTATIONS[(group % 2) * 4 + round]) ^ x[0];
-            round += 1;
+    let mut x = counters;
+    inject(&mut x, &schedule, 0);
+    // The rotation distances are the paper's; as constants, so that a rotation is two shifts.
+    for pair_of_groups in [1, 3, 5] {
+        mix::<13, N>(&mut x);
+        mix::<15, N>(&mut x);
+        mix::<26, N>(&mut x);
+        mix::<6, N>(&mut x);
+        inject(&mut x, &schedule, pair_of_groups);
+        if pair_of_groups < 5 {
+            mix::<17, N>(&mut x);
+            mix::<29, N>(&mut x);
+            mix::<16, N>(&mut x);
+            mix::<24, N>(&mut x);
+            inject(&mut x, &schedule, pair_of_groups + 1);
         }
-        x[0] = x[0].wrapping_add(schedule[(group + 1) % 3]);
-        x[1] = x[1].wrapping_add(schedule[(group + 2) % 3]).wrapping_add(group as u32 + 1);
-        group += 1;
     }
     x
+}
+
+/// One round.
+#[inline(always)]
+fn mix<const DISTANCE: u32, const N: usize>([first, second]: &mut [[u32; N]; 2]) {
+    for lane in 0..N {
+        first[lane] = first[lane].wrapping_add(second[lane]);
+        second[lane] = second[lane].rotate_left(DISTANCE) ^ first[lane];
+    }
+}
+
+/// Adds the key, as it is after `group` groups of four rounds.
+#[inline(always)]
+fn inject<const N: usize>([first, second]: &mut [[u32; N]; 2], schedule: &[u32; 3], group: usize) {
+    for lane in 0..N {
+        first[lane] = first[lane].wrapping_add(schedule[group % 3]);
+        second[lane] = second[lane].wrapping_add(schedule[(group + 1) % 3]).wrapping_add(group as u32);
+    }
 }
 
 /// What a stream of random numbers is for. Two purposes never share numbers.
@@ -80,30 +107,14 @@ impl Stream {
         (self.word(index) >> 8) as f32 * (1.0 / 16_777_216.0)
     }
 
-    /// Words `2 pair` and on of the stream, 32 of them: those at even indices and those at odd ones.
-    ///
-    /// Sixteen encryptions side by side, which compilers turn into vector instructions.
+    /// Words `2 pair` and on of the stream, 2 N of them: those at even indices and those at odd ones.
     #[inline(always)]
-    pub fn words_32(&self, pair: u32) -> [[u32; 16]; 2] {
-        let schedule = [self.key[0], self.key[1], PARITY ^ self.key[0] ^ self.key[1]];
-        let mut even: [u32; 16] = [pair.wrapping_add(schedule[0]); 16];
-        let mut odd = [schedule[1]; 16];
-        for (lane, even) in even.iter_mut().enumerate() {
-            *even = even.wrapping_add(lane as u32);
+    pub fn words<const N: usize>(&self, pair: u32) -> [[u32; N]; 2] {
+        let mut pairs = [pair; N];
+        for (lane, pair) in pairs.iter_mut().enumerate() {
+            *pair = pair.wrapping_add(lane as u32);
         }
-        for group in 0..5 {
-            for round in 0..4 {
-                for lane in 0..16 {
-                    even[lane] = even[lane].wrapping_add(odd[lane]);
-                    odd[lane] = odd[lane].rotate_left(ROTATIONS[(group % 2) * 4 + round]) ^ even[lane];
-                }
-            }
-            for lane in 0..16 {
-                even[lane] = even[lane].wrapping_add(schedule[(group + 1) % 3]);
-                odd[lane] = odd[lane].wrapping_add(schedule[(group + 2) % 3]).wrapping_add(group as u32 + 1);
-            }
-        }
-        [even, odd]
+        encrypt(self.key, [pairs, [0; N]])
     }
 
     /// Uniform in [0, 1) with 53 bits, from words `2 index` and `2 index + 1`.
@@ -155,7 +166,7 @@ mod tests {
     fn thirty_two_words_at_once_are_the_same_words() {
         let stream = Stream::new(5, Purpose::Dropout, 2, 9);
         for pair in [0, 1, 1000, u32::MAX / 2 - 20] {
-            let words = stream.words_32(pair);
+            let words = stream.words::<16>(pair);
             for i in 0..32 {
                 assert_eq!(words[i % 2][i / 2], stream.word(2 * pair + i as u32));
             }

@@ -44,7 +44,10 @@ pub(super) fn kernel(len: u32, class: DeviceClass) -> Kernel {
     Kernel { constants: vec![("PAIRS", pairs)], grid: linear_grid(len as usize / 2, 64 * pairs as usize) }
 }
 
-/// What elements are multiplied by: 1 / (1 - rate) or 0, drawn 32 at a time.
+/// Numbers drawn at a time: each takes the result of the one before it through 20 rounds, and several side by side do not wait.
+pub(super) const DRAWN: usize = 4 * LANES;
+
+/// What elements are multiplied by: 1 / (1 - rate) or 0, drawn [`DRAWN`] at a time.
 #[derive(Clone, Copy)]
 pub(super) struct Mask {
     stream: Stream,
@@ -59,22 +62,17 @@ impl Mask {
         Self { stream: stream(control, layer), threshold, scale: 1.0 / (1.0 - rate) }
     }
 
-    /// The factors of the 32 elements from `first` on, an even number.
+    /// The factors of the elements from `first` on, an even number.
     #[inline(always)]
-    pub(super) fn draw(&self, first: usize) -> [f32; 2 * LANES] {
-        let words = self.stream.words_32((first / 2) as u32);
-        let mut factors = [[0.0; LANES]; 2];
-        for (factors, words) in factors.iter_mut().zip(&words) {
-            for lane in 0..LANES {
-                factors[lane] = if words[lane] >> 8 >= self.threshold { self.scale } else { 0.0 };
+    pub(super) fn draw(&self, first: usize) -> [f32; DRAWN] {
+        let words = self.stream.words::<{ DRAWN / 2 }>((first / 2) as u32);
+        let mut factors = [0.0; DRAWN];
+        for (i, factors) in factors.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+            for (factor, words) in factors.iter_mut().zip(&words) {
+                *factor = if words[i] >> 8 >= self.threshold { self.scale } else { 0.0 };
             }
         }
-        let mut interleaved = [0.0; 2 * LANES];
-        for lane in 0..LANES {
-            interleaved[2 * lane] = factors[0][lane];
-            interleaved[2 * lane + 1] = factors[1][lane];
-        }
-        interleaved
+        factors
     }
 }
 
@@ -82,7 +80,7 @@ impl Mask {
     /// Drops elements of `values`, whole vectors of which the first is element `first`.
     #[inline(always)]
     pub(super) fn apply<S: Simd>(&self, s: S, first: usize, values: &mut [f32]) {
-        let (zero, chunk) = (s.splat(0.0), 2 * LANES);
+        let (zero, chunk) = (s.splat(0.0), DRAWN);
         for (i, values) in values.chunks_mut(chunk).enumerate() {
             let factors = self.draw(first + i * chunk);
             for (values, factor) in values.chunks_exact_mut(LANES).zip(factors.chunks_exact(LANES)) {

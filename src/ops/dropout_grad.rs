@@ -4,7 +4,7 @@ use super::activation::Activation;
 use super::activation_simd;
 use super::case::{Case, Fill};
 use super::control;
-use super::dropout::{self, Mask};
+use super::dropout::{self, DRAWN, Mask};
 use super::real::Real;
 use super::share::{CpuArgs, Part, Split};
 use super::simd::{self, Simd};
@@ -45,7 +45,7 @@ struct Backward<'a> {
 impl simd::Kernel for Backward<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let (zero, chunk) = (s.splat(0.0), 2 * LANES);
+        let (zero, chunk) = (s.splat(0.0), DRAWN);
         let inputs = self.y_grad.chunks(chunk).zip(self.x.chunks(chunk));
         for (i, ((y_grad, x), x_grad)) in inputs.zip(self.x_grad.chunks_mut(chunk)).enumerate() {
             let factors = self.mask.draw(self.first + i * chunk);

@@ -264,7 +264,7 @@ impl Formula for GatherAugmented {
 /// One image, its pixels from 0 to 255.
 fn warp<T: Real>(p: &Params, epoch: u32, stream: &Stream, image: &[u8], warped: &mut [T]) {
     let (height, width) = (p.height as usize, p.width as usize);
-    let draws = stream.words_32(0);
+    let draws = stream.words(0);
     let p = &p.of_image(epoch, &draws);
     let warp = Warp::<T>::new(p, &draws);
     let pixel = |x: i64, y: i64| {

@@ -98,7 +98,7 @@ impl Block {
         for (padded, row) in padded.chunks_exact_mut(stride).zip(image.chunks_exact(width)) {
             padded[1..=width].copy_from_slice(row);
         }
-        let draws = stream.words_32(0);
+        let draws = stream.words(0);
         let p = &p.of_image(epoch, &draws);
         let warp = Warp::<f32>::new(p, &draws);
         (0..4).for_each(|i| self.matrix[i][lane] = warp.matrix[i]);
@@ -108,7 +108,7 @@ impl Block {
             erased[1][lane] = range.len() as u32;
         }
         for (chunk, grid) in self.grid.chunks_exact_mut(LANES).enumerate() {
-            let [even, odd] = stream.words_32(NODES + (chunk * LANES) as u32);
+            let [even, odd] = stream.words::<LANES>(NODES + (chunk * LANES) as u32);
             for (i, node) in grid.iter_mut().enumerate() {
                 node[0][lane] = signed(even[i]) * p.elastic;
                 node[1][lane] = signed(odd[i]) * p.elastic;
