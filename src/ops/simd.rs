@@ -17,6 +17,16 @@ pub trait Simd: Copy + Send + Sync {
     const REGISTERS: usize;
     /// Vectors that the registers hold as accumulators, with room left for operands.
     const ACCUMULATORS: usize;
+    /// A part of a vector that is a register of its own, where a vector takes several.
+    type Part: Copy;
+    /// Parts of a vector.
+    const PARTS: usize;
+    /// Part `part` of the first 16 numbers of `from`.
+    fn load_one(self, from: &[f32; LANES], part: usize) -> Self::Part;
+    /// Puts it where part `part` of 16 numbers lies.
+    fn store_one(self, to: &mut [f32; LANES], part: usize, v: Self::Part);
+    /// a * b + c, rounded once
+    fn fma_one(self, a: Self::Part, b: Self::Part, c: Self::Part) -> Self::Part;
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::V;
     /// The first 16 numbers of `from`.
@@ -279,15 +289,26 @@ pub fn finish_streams() {
 
 /// [`Simd::ACCUMULATORS`] of the instructions that [`dispatch`] picks.
 pub fn accumulators() -> usize {
-    struct Accumulators<'a>(&'a mut usize);
-    impl Kernel for Accumulators<'_> {
+    let [accumulators, _] = accumulators_and_parts();
+    accumulators
+}
+
+/// As many parts of vectors as the registers hold as accumulators, with the instructions that [`dispatch`] picks.
+pub fn part_accumulators() -> usize {
+    let [accumulators, parts] = accumulators_and_parts();
+    accumulators * parts
+}
+
+fn accumulators_and_parts() -> [usize; 2] {
+    struct Numbers<'a>(&'a mut [usize; 2]);
+    impl Kernel for Numbers<'_> {
         fn run<S: Simd>(self, _: S) {
-            *self.0 = S::ACCUMULATORS;
+            *self.0 = [S::ACCUMULATORS, S::PARTS];
         }
     }
-    let mut accumulators = 0;
-    dispatch(Accumulators(&mut accumulators));
-    accumulators
+    let mut numbers = [0; 2];
+    dispatch(Numbers(&mut numbers));
+    numbers
 }
 
 /// The name of the instructions that [`dispatch`] picks.
@@ -325,6 +346,20 @@ impl Simd for Plain {
     const REGISTERS: usize = if cfg!(target_arch = "aarch64") { 8 } else { 4 };
     // SSE2 needs four of its 16 registers for a vector, NEON four of 32.
     const ACCUMULATORS: usize = if cfg!(target_arch = "x86_64") { 2 } else { 6 };
+    type Part = Self::V;
+    const PARTS: usize = 1;
+    #[inline(always)]
+    fn load_one(self, from: &[f32; LANES], _: usize) -> Self::V {
+        self.load(from)
+    }
+    #[inline(always)]
+    fn store_one(self, to: &mut [f32; LANES], _: usize, v: Self::V) {
+        self.store(to, v);
+    }
+    #[inline(always)]
+    fn fma_one(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        self.fma(a, b, c)
+    }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
         [x; LANES]
@@ -466,6 +501,20 @@ mod x86 {
         type V = __m512;
         const REGISTERS: usize = 32;
         const ACCUMULATORS: usize = 27;
+        type Part = Self::V;
+        const PARTS: usize = 1;
+        #[inline(always)]
+        fn load_one(self, from: &[f32; LANES], _: usize) -> Self::V {
+            self.load(from)
+        }
+        #[inline(always)]
+        fn store_one(self, to: &mut [f32; LANES], _: usize, v: Self::V) {
+            self.store(to, v);
+        }
+        #[inline(always)]
+        fn fma_one(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+            self.fma(a, b, c)
+        }
         #[inline(always)]
         fn splat(self, x: f32) -> __m512 {
             // SAFETY: the token exists only where the features were detected (so below).
@@ -670,6 +719,25 @@ mod x86 {
         type V = [__m256; 2];
         const REGISTERS: usize = 8;
         const ACCUMULATORS: usize = 6;
+        type Part = __m256;
+        const PARTS: usize = 2;
+        #[inline(always)]
+        fn load_one(self, from: &[f32; LANES], part: usize) -> __m256 {
+            let from = &from[8 * part..][..8];
+            // SAFETY: eight numbers, checked above.
+            unsafe { _mm256_loadu_ps(from.as_ptr()) }
+        }
+        #[inline(always)]
+        fn store_one(self, to: &mut [f32; LANES], part: usize, v: __m256) {
+            let to = &mut to[8 * part..][..8];
+            // SAFETY: eight numbers, checked above.
+            unsafe { _mm256_storeu_ps(to.as_mut_ptr(), v) }
+        }
+        #[inline(always)]
+        fn fma_one(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+            // SAFETY: the token exists only where the features were detected.
+            unsafe { _mm256_fmadd_ps(a, b, c) }
+        }
         #[inline(always)]
         fn splat(self, x: f32) -> Self::V {
             // SAFETY: the token exists only where the features were detected (so below).

@@ -16,7 +16,7 @@ use super::cpu::Pass;
 use crate::ops::LANES;
 use crate::ops::convolution::winograd::{Grid, PRODUCTS, SIDE, input_row, rows_of, transformed_input};
 use crate::ops::convolution::{Correlation, tiles};
-use crate::ops::simd::{Kernel, Simd, Vector, accumulators, dispatch, scratch};
+use crate::ops::simd::{Kernel, Simd, Vector, dispatch, part_accumulators, scratch};
 use std::ops::Range;
 
 /// Vectors of the transformed inputs that are multiplied at a time: as many as stay in the second cache (256 KiB).
@@ -33,7 +33,11 @@ pub(super) fn run(pass: &mut Pass<'_>) {
         SIDE * c.outputs * largest,
         (PRODUCTS * c.inputs * c.outputs).div_ceil(LANES),
     ];
-    let most = if accumulators() >= 16 { 4 } else { 2 };
+    let (most_channels, most_filters) = match part_accumulators() {
+        16.. => (4, 4),
+        12.. => (4, 3),
+        _ => (2, 2),
+    };
     scratch(sizes, |[v, a, sums]| {
         let sums = &mut bytemuck::cast_slice_mut(sums)[..PRODUCTS * c.inputs * c.outputs];
         for (chunk, tiles_of_chunk) in tiles(count, most_tiles).enumerate() {
@@ -48,8 +52,8 @@ pub(super) fn run(pass: &mut Pass<'_>) {
                     let a = &a[column * c.outputs * count..][..c.outputs * count];
                     let plane = c.inputs * c.outputs;
                     let sums = &mut sums[(row * SIDE + column) * plane..][..plane];
-                    for filters in tiles(c.outputs, most) {
-                        for channels in tiles(c.inputs, most) {
+                    for filters in tiles(c.outputs, most_filters) {
+                        for channels in tiles(c.inputs, most_channels) {
                             let product = Product { v, a, sums, tiles: count, filters: c.outputs, first };
                             product.run(channels, filters.clone());
                         }
@@ -195,9 +199,8 @@ impl<const C: usize, const F: usize> Kernel for Pairs<'_, C, F> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         // Not one of the sizes that `run` uses otherwise.
-        if const { C * F <= S::ACCUMULATORS || C * F <= 4 } {
+        if const { C * F <= S::ACCUMULATORS * S::PARTS || C * F <= 4 } {
             let Self { product: Product { v, a, sums, tiles, filters, first }, channel, filter } = self;
-            let mut totals = [s.splat(0.0); LANES];
             let mut v_rows = [v; C];
             for i in 0..C {
                 v_rows[i] = &v[(channel + i) * tiles..][..tiles];
@@ -206,20 +209,33 @@ impl<const C: usize, const F: usize> Kernel for Pairs<'_, C, F> {
             for i in 0..F {
                 a_rows[i] = &a[(filter + i) * tiles..][..tiles];
             }
-            for t in 0..tiles {
-                let mut gradients = [s.splat(0.0); F];
-                for i in 0..F {
-                    gradients[i] = s.load(&a_rows[i][t].0);
+            let mut totals = [[0.0; LANES]; LANES];
+            for part in 0..S::PARTS {
+                let mut sums = [[s.load_one(&[0.0; LANES], part); F]; C];
+                for t in 0..tiles {
+                    let mut gradients = [sums[0][0]; F];
+                    for j in 0..F {
+                        gradients[j] = s.load_one(&a_rows[j][t].0, part);
+                    }
+                    for i in 0..C {
+                        let x = s.load_one(&v_rows[i][t].0, part);
+                        for j in 0..F {
+                            sums[i][j] = s.fma_one(x, gradients[j], sums[i][j]);
+                        }
+                    }
                 }
                 for i in 0..C {
-                    let x = s.load(&v_rows[i][t].0);
                     for j in 0..F {
-                        totals[i * F + j] = s.fma(x, gradients[j], totals[i * F + j]);
+                        s.store_one(&mut totals[i * F + j], part, sums[i][j]);
                     }
                 }
             }
+            let mut vectors = [s.splat(0.0); LANES];
+            for i in 0..C * F {
+                vectors[i] = s.load(&totals[i]);
+            }
             let mut pairs = [0.0; LANES];
-            s.store(&mut pairs, s.sums(totals));
+            s.store(&mut pairs, s.sums(vectors));
             for (i, from) in pairs.chunks_exact(F).take(C).enumerate() {
                 let to = &mut sums[(channel + i) * filters + filter..][..F];
                 for (to, &from) in to.iter_mut().zip(from) {
