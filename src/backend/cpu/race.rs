@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Jobs from one race to the next.
-const JOBS: usize = 8;
+const JOBS: usize = 4;
 /// The share of a job that each way gets in a race.
 const SHARE: usize = 32;
+/// How often each has to run at the least, so that waking the threads counts little.
+const LEAST: usize = 32;
 
 /// The ways to run a program.
 pub(super) struct Ways {
@@ -39,7 +41,7 @@ impl Ways {
     pub(super) fn race(&mut self, times: usize) -> Option<([Arc<Schedule>; 2], usize)> {
         let alone = self.alone.as_ref()?;
         let each = times / SHARE;
-        if each == 0 {
+        if each < LEAST {
             return None;
         }
         self.jobs += 1;
@@ -66,21 +68,21 @@ mod tests {
     fn the_quicker_way_goes_on_until_the_next_race() {
         let (short, long) = (Duration::from_micros(30), Duration::from_micros(90));
         let mut ways = ways(&[2, 1]);
-        assert!(ways.race(SHARE - 1).is_none(), "too few times to tell");
+        assert!(ways.race(LEAST * SHARE - 1).is_none(), "too few times to tell");
         assert_eq!(ways.quicker().threads, 2);
         for (all, alone, threads) in [(long, short, 1), (short, long, 2), (short, short, 2)] {
-            let ([first, second], each) = ways.race(10 * SHARE).unwrap();
-            assert_eq!((first.threads, second.threads, each), (2, 1, 10));
+            let ([first, second], each) = ways.race(LEAST * SHARE).unwrap();
+            assert_eq!((first.threads, second.threads, each), (2, 1, LEAST));
             ways.learn([all, alone]);
             assert_eq!(ways.quicker().threads, threads);
-            assert!((1..JOBS).all(|_| ways.race(10 * SHARE).is_none()));
+            assert!((1..JOBS).all(|_| ways.race(LEAST * SHARE).is_none()));
         }
     }
 
     #[test]
     fn there_is_no_race_where_there_is_one_way() {
         let mut ways = ways(&[2]);
-        assert!((0..2 * JOBS).all(|_| ways.race(1000).is_none()));
+        assert!((0..2 * JOBS).all(|_| ways.race(LEAST * SHARE).is_none()));
         assert_eq!(ways.quicker().threads, 2);
     }
 }
