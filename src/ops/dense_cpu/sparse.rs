@@ -1,0 +1,211 @@
+//! Products that leave out terms that are zero.
+
+use super::memory::{Scratch, give_scratch, take_scratch};
+use super::product::{Finish, Product};
+use crate::ops::LANES;
+use crate::ops::simd::Simd;
+use std::ops::Range;
+
+/// Bits of a word that has one for every term.
+pub(super) const BITS: usize = u64::BITS as usize;
+/// The share of zeros from which on it pays to look for them.
+const MANY_ZEROS: f32 = 0.6;
+
+/// Whether it pays to leave out zeros.
+#[inline(always)]
+pub(super) fn has_many_zeros<S: Simd>(s: S, x: &[f32]) -> bool {
+    let mut others = 0;
+    for vector in x.chunks_exact(LANES) {
+        others += s.not_zero(s.load(vector)).count_ones();
+    }
+    1.0 - others as f32 / x.len() as f32 >= MANY_ZEROS
+}
+
+/// [`Product::run`] for all units, at least 16, without zeros.
+#[inline(always)]
+pub(super) fn run<S: Simd>(s: S, product: Product<'_>, blocks: Range<usize>, mut finish: impl Finish<S>) {
+    let sparse = SparseProduct { product, blocks: blocks.len(), units: product.stride };
+    let mut scratch = take_scratch();
+    let Scratch { terms, sums, .. } = &mut scratch;
+    let sums = sums.zeros(sparse.panels() * blocks.len() * LANES);
+    match S::REGISTERS {
+        32.. => sparse.run::<S, 4>(s, terms, sums),
+        8.. => sparse.run::<S, 3>(s, terms, sums),
+        _ => sparse.run::<S, 1>(s, terms, sums),
+    }
+    let mut square = [0.0; LANES * LANES];
+    let (squares, _) = sums.as_flattened().as_chunks::<{ LANES * LANES }>();
+    for (i, sums) in squares.iter().enumerate() {
+        s.transpose(sums, LANES, &mut square);
+        let (panel, block) = (i / blocks.len(), i % blocks.len());
+        for unit in 0..LANES {
+            let sums = s.load(&square[unit * LANES..]);
+            finish.finish(s, blocks.start + block, sparse.first_unit(panel) + unit, sums);
+        }
+    }
+    give_scratch(scratch);
+}
+
+/// A product by units that leaves out terms that are zero for some images of a block, half of a block apart: the more images,
+/// the fewer such terms there are.
+struct SparseProduct<'a> {
+    product: Product<'a>,
+    blocks: usize,
+    /// At least 16.
+    units: usize,
+}
+
+impl SparseProduct<'_> {
+    fn panels(&self) -> usize {
+        self.units.div_ceil(LANES)
+    }
+
+    /// First unit of a panel of 16: the last one overlaps the one before, so that it is whole.
+    fn first_unit(&self, panel: usize) -> usize {
+        (panel * LANES).min(self.units - LANES)
+    }
+
+    /// `sums[panel][block][image]`, of 16 units, for `P` panels at a time. A lone panel takes more images instead.
+    #[inline(always)]
+    fn run<S: Simd, const P: usize>(&self, s: S, terms: &mut Vec<u64>, sums: &mut [[f32; LANES]]) {
+        let (first, count) = self.product.terms;
+        let panels = self.panels();
+        // The weights of so many terms stay in the first-level cache for all images.
+        let parts = count.div_ceil(BITS);
+        for part in 0..parts {
+            let start = first + count * part / parts;
+            let part = start..first + count * (part + 1) / parts;
+            self.find_terms(s, part.clone(), terms);
+            let mut panel = 0;
+            while panels - panel >= P && P > 1 {
+                self.tiles::<S, 2, P>(s, part.clone(), terms, panel, sums);
+                panel += P;
+            }
+            while panels - panel >= 2 {
+                self.tiles::<S, 2, 2>(s, part.clone(), terms, panel, sums);
+                panel += 2;
+            }
+            if panel < panels {
+                self.tiles::<S, 4, 1>(s, part, terms, panel, sums);
+            }
+        }
+    }
+
+    /// `[block][8]`: a bit for every term that is not zero for an image or the one half a block on.
+    #[inline(always)]
+    fn find_terms<S: Simd>(&self, s: S, part: Range<usize>, terms: &mut Vec<u64>) {
+        terms.clear();
+        for block in 0..self.blocks {
+            let x = &self.product.vectors[(block * self.product.depth + part.start) * LANES..];
+            let mut lanes = [0; BITS];
+            for (lanes, x) in lanes.iter_mut().zip(x[..part.len() * LANES].chunks_exact(LANES)) {
+                *lanes = s.halves_not_zero(s.load(x));
+            }
+            terms.extend(bit_columns(&lanes));
+        }
+    }
+
+    /// Adds some terms to the sums of `P` panels, for `R` images at a time.
+    #[inline(always)]
+    fn tiles<S: Simd, const R: usize, const P: usize>(
+        &self,
+        s: S,
+        part: Range<usize>,
+        terms: &[u64],
+        panel: usize,
+        sums: &mut [[f32; LANES]],
+    ) {
+        let mut y = [self.product.coefficients; P];
+        for p in 0..P {
+            y[p] = &y[p][part.start * self.units + self.first_unit(panel + p)..];
+        }
+        for block in 0..self.blocks {
+            let vectors = &self.product.vectors[(block * self.product.depth + part.start) * LANES..];
+            let terms = &terms[block * LANES / 2..][..LANES / 2];
+            for image in 0..LANES / R {
+                let mut x = [vectors; R];
+                let mut made = [[s.splat(0.0); P]; R];
+                for r in 0..R {
+                    x[r] = &vectors[image + r * (LANES / R)..part.len() * LANES];
+                    for p in 0..P {
+                        let at = ((panel + p) * self.blocks + block) * LANES + image + r * (LANES / R);
+                        made[r][p] = s.load(&sums[at]);
+                    }
+                }
+                let mut any = 0;
+                for terms in terms[image..].iter().step_by(LANES / R) {
+                    any |= terms;
+                }
+                let made = tile::<S, R, P, LANES>(s, made, x, &[any], y, self.units);
+                for r in 0..R {
+                    for p in 0..P {
+                        let at = ((panel + p) * self.blocks + block) * LANES + image + r * (LANES / R);
+                        s.store(&mut sums[at], made[r][p]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Bit `i` of column `j` is bit `j` of row `i`.
+#[inline(always)]
+fn bit_columns(rows: &[u8; BITS]) -> [u64; 8] {
+    let mut columns = [0; 8];
+    for (i, rows) in rows.as_chunks::<8>().0.iter().enumerate() {
+        let rows = u64::from_le_bytes(*rows);
+        for (j, column) in columns.iter_mut().enumerate() {
+            // One bit of each byte; the product moves that of byte k to bit 56 + k.
+            let bits = rows >> j & 0x0101_0101_0101_0101;
+            *column |= bits.wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * i);
+        }
+    }
+    columns
+}
+
+/// `sums[r][p] += sum over terms of x[r][term * X] * y[p][term * stride ..][..16]`, of those terms that have a bit, in order.
+#[inline(always)]
+pub(super) fn tile<S: Simd, const R: usize, const P: usize, const X: usize>(
+    s: S,
+    mut sums: [[S::V; P]; R],
+    x: [&[f32]; R],
+    terms: &[u64],
+    y: [&[f32]; P],
+    stride: usize,
+) -> [[S::V; P]; R] {
+    let last = terms.iter().rposition(|&terms| terms != 0);
+    let end = last.map_or(0, |word| (word + 1) * BITS - terms[word].leading_zeros() as usize);
+    assert!(x.iter().all(|x| end == 0 || (end - 1) * X < x.len()));
+    assert!(y.iter().all(|y| end == 0 || (end - 1) * stride + LANES <= y.len()));
+    for (word, &terms) in terms.iter().enumerate() {
+        let mut left = terms;
+        while left != 0 {
+            let term = word * BITS + left.trailing_zeros() as usize;
+            left &= left - 1;
+            for p in 0..P {
+                // SAFETY: it is before the end, for which there is enough of every x and y.
+                let y = unsafe { s.load_unchecked(y[p], term * stride) };
+                for r in 0..R {
+                    // SAFETY: as above.
+                    let x = unsafe { *x[r].get_unchecked(term * X) };
+                    sums[r][p] = s.fma(s.splat(x), y, sums[r][p]);
+                }
+            }
+        }
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_of_rows_become_columns() {
+        let rows: [u8; BITS] = std::array::from_fn(|i| (i * i * 37 % 251) as u8);
+        let columns = bit_columns(&rows);
+        assert!(
+            (0..BITS * 8).all(|i| columns[i % 8] >> (i / 8) & 1 == u64::from(rows[i / 8] >> (i % 8) & 1))
+        );
+    }
+}

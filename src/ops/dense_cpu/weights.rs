@@ -1,0 +1,212 @@
+//! Gradients of weights and biases.
+
+use super::memory::{Numbers, Scratch, give_scratch, take_scratch};
+use super::sparse::{BITS, has_many_zeros, tile};
+use crate::ops::share::{Part, Region};
+use crate::ops::simd::Simd;
+use crate::ops::{LANES, dense_weight_grad};
+use std::ops::Range;
+
+/// What becomes of the gradients of neighbouring parameters.
+pub(in crate::ops) trait Keep<S: Simd> {
+    /// Takes them, with their words in the flat buffers.
+    fn keep(&mut self, s: S, words: Range<usize>, gradients: &[f32]);
+}
+/// What [`weights`] touches of `x`, of `y_grad`, and of buffers laid out as the parameters.
+pub(in crate::ops) fn weight_regions(p: &dense_weight_grad::Params) -> [Vec<Region>; 3] {
+    let (inputs, units) = (p.inputs as usize, p.units as usize);
+    let parameters = vec![Region::words(p.weight, inputs * units), Region::words(p.bias, units)];
+    [vec![Region::features(p.inputs)], vec![Region::ALL], parameters]
+}
+
+/// The gradients of this share's weights and biases. A share is rows, which lie together: of columns, the processor would
+/// fetch the neighbour's ahead of their use and take them from its cache.
+#[inline(always)]
+pub(in crate::ops) fn weights<S: Simd>(
+    s: S,
+    p: &dense_weight_grad::Params,
+    x: &[f32],
+    y_grad: &[f32],
+    part: &Part,
+    keep: &mut impl Keep<S>,
+) {
+    let (blocks, inputs, units) = (p.blocks as usize, p.inputs as usize, p.units as usize);
+    let rows = part.features(inputs);
+    let mut scratch = take_scratch();
+    let Scratch { panels, x: strip, terms, gradients, .. } = &mut scratch;
+    let panels = panels.first(units.div_ceil(LANES) * blocks * LANES * LANES);
+    panels_of(s, y_grad, units, blocks, panels);
+    let outer = Outer { x, inputs, panels, images: blocks * LANES, units };
+    let has_biases = rows.end == inputs;
+    outer.run(s, rows, p.weight as usize, (strip, terms, gradients), keep);
+    if has_biases {
+        outer.biases(s, p.bias as usize, keep);
+    }
+    give_scratch(scratch);
+}
+
+/// Brings gradients to units innermost: `[panel of 16 units][image][16]`. The last panel is filled up with zeros.
+#[inline(always)]
+fn panels_of<S: Simd>(s: S, y_grad: &[f32], units: usize, blocks: usize, into: &mut [f32]) {
+    let (squares, _) = into.as_chunks_mut::<{ LANES * LANES }>();
+    for (panel, squares) in squares.chunks_exact_mut(blocks).enumerate() {
+        let first = panel * LANES;
+        for (block, square) in squares.iter_mut().enumerate() {
+            let from = &y_grad[(block * units + first) * LANES..];
+            turn(s, &from[..LANES.min(units - first) * LANES], square);
+        }
+    }
+}
+/// Up to 16 rows become columns; those that are missing are zeros.
+#[inline(always)]
+fn turn<S: Simd>(s: S, rows: &[f32], columns: &mut [f32; LANES * LANES]) {
+    if rows.len() == LANES * LANES {
+        return s.transpose(rows, LANES, columns);
+    }
+    let mut all = [0.0; LANES * LANES];
+    all[..rows.len()].copy_from_slice(rows);
+    s.transpose(&all, LANES, columns);
+}
+/// `sums[row][unit] = sum over images of x[row] * y_grad[unit]`, 16 units a vector.
+struct Outer<'a> {
+    /// `[blocks][inputs][16]`
+    x: &'a [f32],
+    /// Features of x.
+    inputs: usize,
+    /// Gradients, see [`panels_of`].
+    panels: &'a [f32],
+    /// Images, with padding.
+    images: usize,
+    /// Units of the panels.
+    units: usize,
+}
+
+/// Gradients that are handed on together, or more.
+const KEPT_AT_ONCE: usize = 256;
+/// Rows of the tallest tile.
+const MOST_ROWS: usize = 16;
+
+/// With as many images as this, taller tiles, which read the panels less often, gain more than wide ones.
+const LONG: usize = 64;
+
+impl Outer<'_> {
+    /// Hands the gradients of the weights in `rows` to `keep`; the first row lies at word `first`.
+    #[inline(always)]
+    fn run<S: Simd>(
+        &self,
+        s: S,
+        rows: Range<usize>,
+        first: usize,
+        (strip, terms, gradients): (&mut Numbers, &mut Vec<u64>, &mut Numbers),
+        keep: &mut impl Keep<S>,
+    ) {
+        let count = self.units.div_ceil(LANES);
+        let mut row = rows.start;
+        let mut made = 0;
+        let gradients = gradients.first(KEPT_AT_ONCE + MOST_ROWS * self.units + LANES);
+        let strip = strip.first(MOST_ROWS * self.images);
+        macro_rules! strips {
+            ($($rows:literal: $($panels:literal)*;)*) => {{
+                $(while rows.end - row >= $rows {
+                    self.take_rows::<S, $rows>(s, row, strip, terms);
+                    let mut x = [&strip[..]; $rows];
+                    for (r, x) in x.iter_mut().enumerate() {
+                        *x = &strip[r * self.images..][..self.images];
+                    }
+                    let mut panel = 0;
+                    $(while count - panel >= $panels {
+                        self.tile::<S, $rows, $panels>(s, x, terms, panel, &mut gradients[made..]);
+                        panel += $panels;
+                    })*
+                    made += $rows * self.units;
+                    row += $rows;
+                    if made >= KEPT_AT_ONCE || row == rows.end {
+                        let end = first + row * self.units;
+                        keep.keep(s, end - made..end, &gradients[..made]);
+                        made = 0;
+                    }
+                })*
+            }};
+        }
+        // The fewer rows, the more images have zeros in all of them. The first block tells.
+        let has_many_zeros = has_many_zeros(s, &self.x[rows.start * LANES..rows.end * LANES]);
+        match (S::REGISTERS, count) {
+            (8.., 1) if has_many_zeros => strips!(4: 1; 1: 1;),
+            (32.., 1) => strips!(16: 1; 4: 1; 1: 1;),
+            (32.., _) if has_many_zeros => strips!(2: 8 4 2 1; 1: 8 4 2 1;),
+            (32.., _) if self.images >= LONG => strips!(12: 2 1; 4: 4 2 1; 1: 4 2 1;),
+            (32.., _) => strips!(4: 4 2 1; 1: 4 2 1;),
+            (8.., 1) => strips!(6: 1; 2: 1; 1: 1;),
+            (8.., _) if self.images >= LONG && !has_many_zeros => strips!(4: 1; 2: 3 2 1; 1: 3 2 1;),
+            (8.., _) => strips!(2: 3 2 1; 1: 3 2 1;),
+            _ => strips!(2: 1; 1: 1;),
+        }
+    }
+
+    /// Brings `R` rows together, `[row][image]`, and finds the images in which not all of them are zero: products with the others
+    /// would change nothing.
+    #[inline(always)]
+    fn take_rows<S: Simd, const R: usize>(&self, s: S, row: usize, strip: &mut [f32], terms: &mut Vec<u64>) {
+        terms.clear();
+        terms.resize(self.images.div_ceil(BITS), 0);
+        for first in (0..self.images).step_by(LANES) {
+            let x = &self.x[(first / LANES * self.inputs + row) * LANES..];
+            for r in R..2 * R {
+                s.prefetch(x, r * LANES);
+            }
+            let mut lanes = 0;
+            for r in 0..R {
+                let x = s.load(&x[r * LANES..]);
+                s.store(&mut strip[r * self.images + first..], x);
+                lanes |= s.not_zero(x);
+            }
+            terms[first / BITS] |= u64::from(lanes) << (first % BITS);
+        }
+    }
+
+    /// The gradients of `R` rows and `P` panels, to `[row][unit]`, with room for one more vector behind them.
+    #[inline(always)]
+    fn tile<S: Simd, const R: usize, const P: usize>(
+        &self,
+        s: S,
+        x: [&[f32]; R],
+        terms: &[u64],
+        panel: usize,
+        gradients: &mut [f32],
+    ) {
+        let mut y = [self.panels; P];
+        for (p, y) in y.iter_mut().enumerate() {
+            *y = &y[(panel + p) * self.images * LANES..][..self.images * LANES];
+        }
+        let sums = tile::<S, R, P, 1>(s, [[s.splat(0.0); P]; R], x, terms, y, LANES);
+        if self.units < LANES {
+            // What is too much is overwritten by the next row.
+            for r in 0..R {
+                s.store(&mut gradients[r * self.units..], sums[r][0]);
+            }
+            return;
+        }
+        for r in 0..R {
+            for p in 0..P {
+                let units = (panel + p) * LANES..self.units.min((panel + p + 1) * LANES);
+                let words = r * self.units + units.start..r * self.units + units.end;
+                s.store_part(&mut gradients[words], sums[r][p]);
+            }
+        }
+    }
+
+    /// Hands the gradients of the biases, sums over images alone, to `keep`; those of all units begin at word `first`.
+    #[inline(always)]
+    fn biases<S: Simd>(&self, s: S, first: usize, keep: &mut impl Keep<S>) {
+        for (panel, panels) in self.panels.chunks_exact(self.images * LANES).enumerate() {
+            let mut sum = s.splat(0.0);
+            for gradients in panels.chunks_exact(LANES) {
+                sum = s.add(sum, s.load(gradients));
+            }
+            let mut gradients = [0.0; LANES];
+            s.store(&mut gradients, sum);
+            let units = panel * LANES..self.units.min((panel + 1) * LANES);
+            keep.keep(s, first + units.start..first + units.end, &gradients[..units.len()]);
+        }
+    }
+}
