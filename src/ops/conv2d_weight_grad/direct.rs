@@ -6,7 +6,7 @@
 use super::cpu::Pass;
 use crate::ops::LANES;
 use crate::ops::convolution::tiles;
-use crate::ops::simd::{Kernel, Simd, accumulators, dispatch};
+use crate::ops::simd::{Kernel, Simd, dispatch, part_accumulators};
 use std::ops::Range;
 
 /// The place of a tile: its first filter, its channel, and its first tap.
@@ -29,7 +29,7 @@ pub(super) fn run(pass: &mut Pass<'_>) {
                 let bias = channel == 0 && ky == 0 && columns.start == 0;
                 let sums = rows * columns.len() + usize::from(bias);
                 let most = if bias { 2 } else { 4 };
-                for filters in tiles(c.outputs, (accumulators() / sums).clamp(1, most)) {
+                for filters in tiles(c.outputs, (part_accumulators() / sums).clamp(1, most)) {
                     let place = Place { filter: filters.start, channel, ky, kx: columns.start };
                     let size = (rows, columns.len(), filters.len());
                     match bias {
@@ -78,7 +78,8 @@ fn taps(kernel: usize) -> (usize, usize) {
         3 => 3,
         _ => 1,
     };
-    if rows * columns < accumulators() { (rows, columns) } else { (1, columns) }
+    // With room for two filters, or gradients are loaded too often.
+    if 2 * rows * columns <= part_accumulators() { (rows, columns) } else { (1, columns) }
 }
 
 /// `R` x `C` taps, `T` in all, times `F` filters.
@@ -89,8 +90,11 @@ struct Tile<'a, 'b, const BIAS: bool, const R: usize, const C: usize, const T: u
     place: Place,
 }
 
-/// The accumulators of a tile.
-type Sums<V, const T: usize, const F: usize> = ([[V; T]; F], [V; F]);
+/// Rows of outputs that are read for one part of the vectors after the other.
+const ROWS: usize = 4;
+
+/// The sums of a tile, and those of the biases.
+type Sums<'a, const T: usize, const F: usize> = (&'a mut [[[f32; LANES]; T]; F], &'a mut [[f32; LANES]; F]);
 
 impl<const BIAS: bool, const R: usize, const C: usize, const T: usize, const F: usize> Kernel
     for Tile<'_, '_, BIAS, R, C, T, F>
@@ -98,18 +102,27 @@ impl<const BIAS: bool, const R: usize, const C: usize, const T: usize, const F: 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         // Not one of the sizes that `run` uses otherwise.
-        if const { (T + BIAS as usize) * F <= S::ACCUMULATORS || F == 1 } {
-            let (sums, biases) = self.sums(s);
+        if const { (T + BIAS as usize) * F <= S::ACCUMULATORS * S::PARTS || F == 1 } {
             // Through memory, so that the loop below does not keep the accumulators of `sums` out of registers.
             let mut vectors = [[[0.0; LANES]; T]; F];
+            let mut bias_vectors = [[0.0; LANES]; F];
             let Place { filter, channel, ky, kx } = self.place;
             let c = self.pass.correlation;
-            for f in 0..F {
-                for t in 0..T {
-                    s.store(&mut vectors[f][t], sums[f][t]);
+            // What one part of the vectors has read is still in the cache for the next; in the first where gradients come from far
+            // away, with one channel that they are for.
+            let rows_at_once = match (S::PARTS, c.inputs) {
+                (1, _) => c.out_height,
+                (_, 1) => 1,
+                _ => ROWS,
+            };
+            for rows in tiles(c.out_height, rows_at_once) {
+                for part in 0..S::PARTS {
+                    self.add_rows(s, part, rows.clone(), (&mut vectors, &mut bias_vectors));
                 }
-                if BIAS {
-                    add(self.pass, c.weight_words() + filter + f, s.sum(biases[f]));
+            }
+            if BIAS {
+                for (f, vector) in bias_vectors.iter().enumerate() {
+                    add(self.pass, c.weight_words() + filter + f, s.sum(s.load(vector)));
                 }
             }
             for (f, vectors) in vectors.iter().enumerate() {
@@ -125,32 +138,46 @@ impl<const BIAS: bool, const R: usize, const C: usize, const T: usize, const F: 
 impl<const BIAS: bool, const R: usize, const C: usize, const T: usize, const F: usize>
     Tile<'_, '_, BIAS, R, C, T, F>
 {
+    /// Adds some rows of outputs, for one part of the vectors.
     #[inline(always)]
-    fn sums<S: Simd>(&self, s: S) -> Sums<S::V, T, F> {
+    fn add_rows<S: Simd>(
+        &self,
+        s: S,
+        part: usize,
+        rows: Range<usize>,
+        (totals, bias_totals): Sums<'_, T, F>,
+    ) {
         let c = self.pass.correlation;
         let Place { filter, channel, ky, kx } = self.place;
         let (x, _) = self.pass.x.as_chunks::<LANES>();
         let (y_grad, _) = self.pass.y_grad.as_chunks::<LANES>();
         let plane = c.out_height * c.out_width;
-        let mut sums = [[s.splat(0.0); T]; F];
-        let mut biases = [s.splat(0.0); F];
-        for oy in 0..c.out_height {
+        let (zero, one) = (s.load_one(&[0.0; LANES], part), s.load_one(&[1.0; LANES], part));
+        let mut sums = [[zero; T]; F];
+        let mut biases = [zero; F];
+        for f in 0..F {
+            for t in 0..T {
+                sums[f][t] = s.load_one(&totals[f][t], part);
+            }
+            biases[f] = s.load_one(&bias_totals[f], part);
+        }
+        for oy in rows {
             let y_first = filter * plane + oy * c.out_width;
             let inner = self.inner(oy);
             for ox in (0..inner.start).chain(inner.end..c.out_width) {
-                let mut gradient = [s.splat(0.0); F];
+                let mut gradient = [zero; F];
                 for f in 0..F {
-                    gradient[f] = s.load(&y_grad[y_first + f * plane + ox]);
-                    biases[f] = if BIAS { s.add(biases[f], gradient[f]) } else { biases[f] };
+                    gradient[f] = s.load_one(&y_grad[y_first + f * plane + ox], part);
+                    biases[f] = if BIAS { s.fma_one(gradient[f], one, biases[f]) } else { biases[f] };
                 }
                 for t in 0..T {
                     // Row or column -1 is a large number here, so one comparison covers both sides.
                     let iy = (oy + ky + t / C).wrapping_sub(c.pad);
                     let ix = (ox + kx + t % C).wrapping_sub(c.pad);
                     if iy < c.height && ix < c.width {
-                        let x = s.load(&x[(channel * c.height + iy) * c.width + ix]);
+                        let x = s.load_one(&x[(channel * c.height + iy) * c.width + ix], part);
                         for f in 0..F {
-                            sums[f][t] = s.fma(x, gradient[f], sums[f][t]);
+                            sums[f][t] = s.fma_one(x, gradient[f], sums[f][t]);
                         }
                     }
                 }
@@ -170,20 +197,40 @@ impl<const BIAS: bool, const R: usize, const C: usize, const T: usize, const F: 
                 x_rows[t] = &x[x_first + t / C * c.width + t % C..][..pixels];
             }
             for i in 0..pixels {
-                let mut gradient = [s.splat(0.0); F];
-                for f in 0..F {
-                    gradient[f] = s.load(&y_rows[f][i]);
-                    biases[f] = if BIAS { s.add(biases[f], gradient[f]) } else { biases[f] };
-                }
-                for t in 0..T {
-                    let x = s.load(&x_rows[t][i]);
+                // What is fewer stays in registers.
+                if const { F <= T } {
+                    let mut gradient = [zero; F];
                     for f in 0..F {
-                        sums[f][t] = s.fma(x, gradient[f], sums[f][t]);
+                        gradient[f] = s.load_one(&y_rows[f][i], part);
+                        biases[f] = if BIAS { s.fma_one(gradient[f], one, biases[f]) } else { biases[f] };
+                    }
+                    for t in 0..T {
+                        let x = s.load_one(&x_rows[t][i], part);
+                        for f in 0..F {
+                            sums[f][t] = s.fma_one(x, gradient[f], sums[f][t]);
+                        }
+                    }
+                } else {
+                    let mut x = [zero; T];
+                    for t in 0..T {
+                        x[t] = s.load_one(&x_rows[t][i], part);
+                    }
+                    for f in 0..F {
+                        let gradient = s.load_one(&y_rows[f][i], part);
+                        biases[f] = if BIAS { s.fma_one(gradient, one, biases[f]) } else { biases[f] };
+                        for t in 0..T {
+                            sums[f][t] = s.fma_one(x[t], gradient, sums[f][t]);
+                        }
                     }
                 }
             }
         }
-        (sums, biases)
+        for f in 0..F {
+            for t in 0..T {
+                s.store_one(&mut totals[f][t], part, sums[f][t]);
+            }
+            s.store_one(&mut bias_totals[f], part, biases[f]);
+        }
     }
 
     /// Columns of output row `oy` whose taps all meet the image.
