@@ -11,6 +11,7 @@ pub(in crate::ops) trait Finish<S: Simd> {
     /// Takes the sums of a row for the 16 images of a block.
     fn finish(&mut self, s: S, block: usize, row: usize, sums: S::V);
 }
+
 /// `sums[row][b] = sum over k, of `terms`, of coefficient(row, k) * vectors[b][k]` for a range of rows, handed to `finish`
 /// tile by tile as (block, row, sum). The coefficient (row, k) is at `row * stride + k` with `BY_ROWS` (the inputs
 /// of the transposed product), else at `k * stride + row` (the units of the product).
@@ -183,5 +184,6 @@ impl Product<'_> {
         sums
     }
 }
+
 /// Terms of a long product that are added at a time: their vectors take 16 KiB.
 const CHUNK: usize = 256;

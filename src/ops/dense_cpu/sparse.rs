@@ -65,7 +65,8 @@ impl SparseProduct<'_> {
         (panel * LANES).min(self.units - LANES)
     }
 
-    /// `sums[panel][block][image]`, of 16 units, for `P` panels at a time. A lone panel takes more images instead.
+    /// `sums[panel][block][image]`, of 16 units, for `P` panels at a time. A lone panel takes more images instead, where there are
+    /// the registers.
     #[inline(always)]
     fn run<S: Simd, const P: usize>(&self, s: S, terms: &mut Vec<u64>, sums: &mut [[f32; LANES]]) {
         let (first, count) = self.product.terms;
@@ -81,12 +82,17 @@ impl SparseProduct<'_> {
                 self.tiles::<S, 2, P>(s, part.clone(), terms, panel, sums);
                 panel += P;
             }
-            while panels - panel >= 2 {
+            while panels - panel >= 2 && P > 1 {
                 self.tiles::<S, 2, 2>(s, part.clone(), terms, panel, sums);
                 panel += 2;
             }
-            if panel < panels {
-                self.tiles::<S, 4, 1>(s, part, terms, panel, sums);
+            while panel < panels {
+                if P > 1 {
+                    self.tiles::<S, 4, 1>(s, part.clone(), terms, panel, sums);
+                } else {
+                    self.tiles::<S, 2, 1>(s, part.clone(), terms, panel, sums);
+                }
+                panel += 1;
             }
         }
     }

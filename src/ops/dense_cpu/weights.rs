@@ -12,6 +12,7 @@ pub(in crate::ops) trait Keep<S: Simd> {
     /// Takes them, with their words in the flat buffers.
     fn keep(&mut self, s: S, words: Range<usize>, gradients: &[f32]);
 }
+
 /// What [`weights`] touches of `x`, of `y_grad`, and of buffers laid out as the parameters.
 pub(in crate::ops) fn weight_regions(p: &dense_weight_grad::Params) -> [Vec<Region>; 3] {
     let (inputs, units) = (p.inputs as usize, p.units as usize);
@@ -57,6 +58,7 @@ fn panels_of<S: Simd>(s: S, y_grad: &[f32], units: usize, blocks: usize, into: &
         }
     }
 }
+
 /// Up to 16 rows become columns; those that are missing are zeros.
 #[inline(always)]
 fn turn<S: Simd>(s: S, rows: &[f32], columns: &mut [f32; LANES * LANES]) {
@@ -67,6 +69,7 @@ fn turn<S: Simd>(s: S, rows: &[f32], columns: &mut [f32; LANES * LANES]) {
     all[..rows.len()].copy_from_slice(rows);
     s.transpose(&all, LANES, columns);
 }
+
 /// `sums[row][unit] = sum over images of x[row] * y_grad[unit]`, 16 units a vector.
 struct Outer<'a> {
     /// `[blocks][inputs][16]`
