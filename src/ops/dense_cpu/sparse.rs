@@ -205,6 +205,67 @@ pub(super) fn tile<S: Simd, const R: usize, const P: usize, const X: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::simd::{Kernel, Plain, dispatch};
+
+    struct Case<'a> {
+        product: Product<'a>,
+        blocks: usize,
+        sums: &'a mut [f32],
+    }
+
+    impl Kernel for Case<'_> {
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let Self { product, blocks, sums } = self;
+            run(s, product, 0..blocks, Keep { units: product.stride, sums });
+        }
+    }
+
+    struct Keep<'a> {
+        units: usize,
+        sums: &'a mut [f32],
+    }
+
+    impl<S: Simd> Finish<S> for Keep<'_> {
+        fn finish(&mut self, s: S, block: usize, unit: usize, sums: S::V) {
+            s.store(&mut self.sums[(block * self.units + unit) * LANES..], sums);
+        }
+    }
+
+    #[test]
+    fn zeros_change_nothing_with_any_instructions() {
+        for (blocks, inputs, units) in [(1, 64, 16), (2, 131, 37), (3, 70, 100), (2, 5, 128)] {
+            // Whole numbers, whose sums are exact.
+            let vectors: Vec<f32> = (0..blocks * inputs * LANES)
+                .map(|i| if i * i % 7 < 2 { (i % 11) as f32 - 5.0 } else { 0.0 })
+                .collect();
+            let coefficients: Vec<f32> = (0..inputs * units).map(|i| (i * 29 % 17) as f32 - 8.0).collect();
+            // Not from the first term on.
+            let terms = (1, inputs - 2);
+            let product = Product {
+                coefficients: &coefficients,
+                stride: units,
+                vectors: &vectors,
+                depth: inputs,
+                terms,
+            };
+            let expected: Vec<f32> = (0..blocks * units * LANES)
+                .map(|i| {
+                    let (block, unit, lane) = (i / (units * LANES), i / LANES % units, i % LANES);
+                    (1..inputs - 1)
+                        .map(|k| {
+                            vectors[(block * inputs + k) * LANES + lane] * coefficients[k * units + unit]
+                        })
+                        .sum()
+                })
+                .collect();
+            let (mut best, mut plain) = (vec![0.5; expected.len()], vec![0.5; expected.len()]);
+            dispatch(Case { product, blocks, sums: &mut best });
+            Case { product, blocks, sums: &mut plain }.run(Plain);
+            assert_eq!(best, expected, "{blocks} blocks, {inputs} to {units}");
+            assert_eq!(plain, expected, "{blocks} blocks, {inputs} to {units}");
+        }
+    }
 
     #[test]
     fn bits_of_rows_become_columns() {
