@@ -33,10 +33,11 @@ fn keep(key: vec2u, at: u32, made: vec4f) {
         gradient *= activation_derivative4(ACTIVATION, x[at] * (1.0 - p.dropout_rate));
     }
     if DROPOUT == 2u {
-        x_grad[at] = gradient * (1.0 / (1.0 - p.dropout_rate));
+        gradient *= 1.0 / (1.0 - p.dropout_rate);
     } else {
-        x_grad[at] = drop_or_keep4(key, p.dropout_rate, at, gradient);
+        gradient = drop_or_keep4(key, p.dropout_rate, at, gradient);
     }
+    x_grad[at] = gradient;
 }
 
 #if BY_WORKGROUP 1
