@@ -420,7 +420,7 @@ fn model_cases() -> Vec<Case> {
         case(
             "divisor-0.safetensors",
             Model,
-            "a divisor above 0",
+            "a divisor from 1e-6 to 1e6",
             with("\\\"divisor\\\":255.0", "\\\"divisor\\\":0.0"),
         ),
     ]
