@@ -23,19 +23,19 @@ fn encrypt<const N: usize>(key: [u32; 2], counters: [[u32; N]; 2]) -> [[u32; N];
     let mut x = counters;
     inject(&mut x, &schedule, 0);
     // The rotation distances are the paper's; as constants, so that a rotation is two shifts.
-    for pair_of_groups in [1, 3, 5] {
-        mix::<13, N>(&mut x);
-        mix::<15, N>(&mut x);
-        mix::<26, N>(&mut x);
-        mix::<6, N>(&mut x);
-        inject(&mut x, &schedule, pair_of_groups);
-        if pair_of_groups < 5 {
+    for group in 1..=5 {
+        if group % 2 == 1 {
+            mix::<13, N>(&mut x);
+            mix::<15, N>(&mut x);
+            mix::<26, N>(&mut x);
+            mix::<6, N>(&mut x);
+        } else {
             mix::<17, N>(&mut x);
             mix::<29, N>(&mut x);
             mix::<16, N>(&mut x);
             mix::<24, N>(&mut x);
-            inject(&mut x, &schedule, pair_of_groups + 1);
         }
+        inject(&mut x, &schedule, group);
     }
     x
 }
