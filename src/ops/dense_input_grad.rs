@@ -5,7 +5,7 @@ use super::activation_simd;
 use super::case::{Case, Fill};
 use super::control;
 use super::dense_cpu::{self, Finish, Product};
-use super::dropout::Epilogue as Dropout;
+use super::dropout::{self, Epilogue as Dropout};
 use super::matrices::Matrices;
 use super::real::Real;
 use super::share::{CpuArgs, Part, Region, Split};
@@ -108,7 +108,7 @@ impl Formula for DenseInputGrad {
                     let at = (block * inputs + k) * LANES + lane;
                     let slope = activation.derivative_from_output(p.dropout().undo(x[at]));
                     x_grad[at] = if p.dropout().shows(activation) {
-                        sum * slope * p.dropout().growth()
+                        sum * slope * dropout::growth(p.dropout_rate)
                     } else {
                         p.dropout().apply(control, at, sum * slope)
                     };
@@ -194,7 +194,7 @@ impl simd::Kernel for Run<'_> {
         let (inputs, units) = (p.inputs as usize, p.units as usize);
         let activation = Activation::from_code(p.activation);
         let shows = p.dropout().shows(activation);
-        let dropout = if shows { None } else { p.dropout().mask(args.input_words(3)) };
+        let mask = if shows { None } else { p.dropout().mask(args.input_words(3)) };
         let (blocks, features) = (part.blocks_of(p.blocks as usize), part.features(inputs));
         let product = Product {
             coefficients: &args.input(1)[p.weight as usize..],
@@ -205,11 +205,11 @@ impl simd::Kernel for Run<'_> {
         };
         let kept = p.dropout().undo(1.0);
         // Dropout reads it once more.
-        let past_caches = dropout.is_none() && args.past_caches(4);
-        let growth = if shows { p.dropout().growth() } else { 1.0 };
+        let past_caches = mask.is_none() && args.past_caches(4);
+        let growth = if shows { dropout::growth(p.dropout_rate) } else { 1.0 };
         let epilogue = Epilogue { inputs, activation, kept, growth, past_caches, args };
         product.run::<S, true>(s, blocks.clone(), features.clone(), epilogue);
-        if let Some(mask) = dropout {
+        if let Some(mask) = mask {
             for block in blocks {
                 let words =
                     (block * inputs + features.start) * LANES..(block * inputs + features.end) * LANES;

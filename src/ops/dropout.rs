@@ -44,6 +44,11 @@ pub(super) fn kernel(len: u32, class: DeviceClass) -> Kernel {
     Kernel { constants: vec![("PAIRS", pairs)], grid: linear_grid(len as usize / 2, 64 * pairs as usize) }
 }
 
+/// How much elements grow that are kept, at this rate.
+pub(super) fn growth<T: Real>(rate: f32) -> T {
+    T::ONE / (T::ONE - T::of(f64::from(rate)))
+}
+
 /// Numbers drawn at a time: each takes the result of the one before it through 20 rounds, and several side by side do not wait.
 pub(super) const DRAWN: usize = 4 * LANES;
 
@@ -59,7 +64,7 @@ pub(super) struct Mask {
 impl Mask {
     pub(super) fn new(control: &[u32], layer: u32, rate: f32) -> Self {
         let threshold = (rate * 16_777_216.0).ceil() as u32;
-        Self { stream: stream(control, layer), threshold, scale: 1.0 / (1.0 - rate) }
+        Self { stream: stream(control, layer), threshold, scale: growth(rate) }
     }
 
     /// The factors of the elements from `first` on, an even number.
@@ -139,11 +144,6 @@ impl Epilogue {
         before == Activation::Relu
     }
 
-    /// How much elements grow that are kept.
-    pub(super) fn growth<T: Real>(self) -> T {
-        T::ONE / (T::ONE - T::of(f64::from(self.rate)))
-    }
-
     /// What elements are multiplied by, if there is any dropout.
     pub(super) fn mask(self, control: &[u32]) -> Option<Mask> {
         (self.rate > 0.0).then(|| Mask::new(control, self.layer, self.rate))
@@ -159,7 +159,7 @@ impl Epilogue {
         if self.rate == 0.0 {
             value
         } else if stream(control, self.layer).uniform(i as u32) >= self.rate {
-            value * self.growth()
+            value * growth(self.rate)
         } else {
             T::ZERO
         }
@@ -184,7 +184,7 @@ impl Formula for Dropout {
         let [x, control, y] = slots(args);
         let (x, y) = (x.real(), y.real());
         let stream = stream(control.words(), p.layer);
-        let scale = T::ONE / (T::ONE - T::of(f64::from(p.rate)));
+        let scale: T = growth(p.rate);
         for i in 0..p.len as usize {
             y[i] = if stream.uniform(i as u32) >= p.rate { x[i] * scale } else { T::ZERO };
         }

@@ -80,7 +80,7 @@ impl Formula for DropoutGrad {
         let (y_grad, x, x_grad) = (y_grad.real(), x.real(), x_grad.real());
         let activation = Activation::from_code(p.activation);
         let stream = dropout::stream(control.words(), p.layer);
-        let scale = T::ONE / (T::ONE - T::of(f64::from(p.rate)));
+        let scale: T = dropout::growth(p.rate);
         for i in 0..p.len as usize {
             x_grad[i] = if stream.uniform(i as u32) >= p.rate {
                 y_grad[i] * scale * activation.derivative_from_output(x[i])
