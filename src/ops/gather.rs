@@ -96,7 +96,12 @@ impl Formula for Gather {
     }
 
     fn cpu(p: &Params, args: &CpuArgs<'_>, part: Part) {
-        simd::dispatch(Run { p, args, part });
+        let pixels = part.features((p.height * p.width) as usize);
+        // Vectors of four bytes a lane.
+        simd::scratch([pixels.len().div_ceil(4)], |[bytes]| {
+            let bytes = &mut bytemuck::cast_slice_mut(bytes)[..pixels.len()];
+            simd::dispatch(Run { p, args, part, bytes });
+        });
     }
 
     fn cases() -> Vec<Case<Params>> {
@@ -142,17 +147,19 @@ struct Run<'a> {
     p: &'a Params,
     args: &'a CpuArgs<'a>,
     part: Part,
+    /// Memory for a block.
+    bytes: &'a mut [[u8; LANES]],
 }
 
 impl simd::Kernel for Run<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { p, args, part } = self;
+        let Self { p, args, part, bytes } = self;
         let (order, control) = (args.input_words(1), args.input_words(2));
         let all: &[u8] = bytemuck::cast_slice(args.input_words(0));
         let pixels = (p.height * p.width) as usize;
         let own = part.features(pixels);
-        let mut bytes = vec![[0; LANES]; own.len()];
+        let mean = s.splat(p.mean);
         let mut columns =
             vec![Divisor::new(s, s.splat(1.0)); if p.l2_columns == 0 { 0 } else { p.width as usize }];
         for block in part.blocks_of(p.blocks as usize) {
@@ -163,7 +170,7 @@ impl simd::Kernel for Run<'_> {
             // Lanes past the batch get some image's bytes, and then zeros.
             let mut images = [&[][..]; LANES];
             // What the same block of the next step will need: it is somewhere in memory.
-            let mut later = [&[][..]; LANES];
+            let mut later = [0; LANES];
             if rows == 0 {
                 x.fill(0.0);
                 continue;
@@ -172,20 +179,20 @@ impl simd::Kernel for Run<'_> {
                 let row = order[start + lane.min(rows - 1)] as usize;
                 *image = &all[row * pixels..][own.clone()];
                 let row = order.get(start + control[BATCH] as usize + lane).map_or(0, |&row| row as usize);
-                later[lane] = &all[row * pixels..][own.clone()];
+                later[lane] = row * pixels + own.start;
             }
-            interleave(s, &images, &later, &mut bytes);
+            interleave(s, &images, (all, &later), bytes);
             if p.l2_columns == 0 {
-                let (mean, divisor) = (s.splat(p.mean), Divisor::new(s, s.splat(p.divisor)));
-                for (x, bytes) in x.chunks_exact_mut(LANES).zip(&bytes) {
+                let divisor = Divisor::new(s, s.splat(p.divisor));
+                for (x, bytes) in x.chunks_exact_mut(LANES).zip(&*bytes) {
                     s.store(x, divisor.divide(s, s.sub(s.load_bytes(bytes), mean)));
                 }
             } else {
-                column_norms(s, &bytes, &mut columns);
+                column_norms(s, bytes, &mut columns);
                 let rows = x.chunks_exact_mut(LANES * columns.len()).zip(bytes.chunks_exact(columns.len()));
                 for (x, bytes) in rows {
                     for ((x, bytes), norm) in x.chunks_exact_mut(LANES).zip(bytes).zip(&columns) {
-                        s.store(x, norm.divide(s, s.load_bytes(bytes)));
+                        s.store(x, norm.divide(s, s.sub(s.load_bytes(bytes), mean)));
                     }
                 }
             }
@@ -196,9 +203,14 @@ impl simd::Kernel for Run<'_> {
     }
 }
 
-/// The bytes of 16 images, 16 images innermost; brings those of later images closer.
+/// The bytes of 16 images, 16 images innermost; brings those closer that begin at `later` among all.
 #[inline(always)]
-fn interleave<S: Simd>(s: S, images: &[&[u8]; LANES], later: &[&[u8]; LANES], into: &mut [[u8; LANES]]) {
+fn interleave<S: Simd>(
+    s: S,
+    images: &[&[u8]; LANES],
+    (all, later): (&[u8], &[usize; LANES]),
+    into: &mut [[u8; LANES]],
+) {
     let mut rows = [[0; LANES]; LANES];
     let mut groups = into.chunks_exact_mut(LANES);
     let mut first = 0;
@@ -208,7 +220,7 @@ fn interleave<S: Simd>(s: S, images: &[&[u8]; LANES], later: &[&[u8]; LANES], in
         }
         columns.copy_from_slice(&simd::transpose_bytes(&rows));
         if first.is_multiple_of(CACHE_LINE) {
-            later.iter().for_each(|image| s.prefetch(image, first));
+            later.iter().for_each(|image| s.prefetch(all, image + first));
         }
         first += LANES;
     }
