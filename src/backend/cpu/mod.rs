@@ -70,9 +70,7 @@ impl Cpu {
             threads,
         }
     }
-}
 
-impl Cpu {
     /// A job: so many times the same.
     fn repeat(&mut self, schedule: &Arc<Schedule>, times: usize) -> Result<()> {
         let (schedule, caches) = (Arc::clone(schedule), Arc::clone(&self.caches));

@@ -28,7 +28,7 @@ pub(super) fn run(pass: &mut Pass<'_>) {
                 // Biases ride along with the first taps, which then leave room for fewer filters.
                 let bias = channel == 0 && ky == 0 && columns.start == 0;
                 let sums = rows * columns.len() + usize::from(bias);
-                let most = if bias { 2 } else { 4 };
+                let most = if bias { 2 } else { 3 };
                 for filters in tiles(c.outputs, (part_accumulators() / sums).clamp(1, most)) {
                     let place = Place { filter: filters.start, channel, ky, kx: columns.start };
                     let size = (rows, columns.len(), filters.len());
@@ -56,12 +56,12 @@ fn tile<const BIAS: bool>(pass: &mut Pass<'_>, place: Place, size: (usize, usize
     sizes! {
         3 x 3: 1 2 3;
         2 x 4: 1 2 3;
-        2 x 2: 1 2 3 4;
-        1 x 5: 1 2 3 4;
-        1 x 4: 1 2 3 4;
-        1 x 3: 1 2 3 4;
-        1 x 2: 1 2 3 4;
-        1 x 1: 1 2 3 4;
+        2 x 2: 1 2 3;
+        1 x 5: 1 2 3;
+        1 x 4: 1 2 3;
+        1 x 3: 1 2 3;
+        1 x 2: 1 2 3;
+        1 x 1: 1 2 3;
     }
 }
 
@@ -197,30 +197,15 @@ impl<const BIAS: bool, const R: usize, const C: usize, const T: usize, const F: 
                 x_rows[t] = &x[x_first + t / C * c.width + t % C..][..pixels];
             }
             for i in 0..pixels {
-                // What is fewer stays in registers.
-                if const { F <= T } {
-                    let mut gradient = [zero; F];
+                let mut gradient = [zero; F];
+                for f in 0..F {
+                    gradient[f] = s.load_one(&y_rows[f][i], part);
+                    biases[f] = if BIAS { s.fma_one(gradient[f], one, biases[f]) } else { biases[f] };
+                }
+                for t in 0..T {
+                    let x = s.load_one(&x_rows[t][i], part);
                     for f in 0..F {
-                        gradient[f] = s.load_one(&y_rows[f][i], part);
-                        biases[f] = if BIAS { s.fma_one(gradient[f], one, biases[f]) } else { biases[f] };
-                    }
-                    for t in 0..T {
-                        let x = s.load_one(&x_rows[t][i], part);
-                        for f in 0..F {
-                            sums[f][t] = s.fma_one(x, gradient[f], sums[f][t]);
-                        }
-                    }
-                } else {
-                    let mut x = [zero; T];
-                    for t in 0..T {
-                        x[t] = s.load_one(&x_rows[t][i], part);
-                    }
-                    for f in 0..F {
-                        let gradient = s.load_one(&y_rows[f][i], part);
-                        biases[f] = if BIAS { s.fma_one(gradient, one, biases[f]) } else { biases[f] };
-                        for t in 0..T {
-                            sums[f][t] = s.fma_one(x[t], gradient, sums[f][t]);
-                        }
+                        sums[f][t] = s.fma_one(x, gradient[f], sums[f][t]);
                     }
                 }
             }

@@ -24,7 +24,7 @@ pub(super) fn has_many_zeros<S: Simd>(s: S, x: &[f32]) -> bool {
 /// [`Product::run`] for all units, at least 16, without zeros.
 #[inline(always)]
 pub(super) fn run<S: Simd>(s: S, product: Product<'_>, blocks: Range<usize>, mut finish: impl Finish<S>) {
-    let sparse = SparseProduct { product, blocks: blocks.len(), units: product.stride };
+    let sparse = SparseProduct { product, blocks: blocks.len() };
     let mut scratch = take_scratch();
     let Scratch { terms, sums, .. } = &mut scratch;
     let sums = sums.zeros(sparse.panels() * blocks.len() * LANES);
@@ -49,20 +49,19 @@ pub(super) fn run<S: Simd>(s: S, product: Product<'_>, blocks: Range<usize>, mut
 /// A product by units that leaves out terms that are zero for some images of a block, half of a block apart: the more images,
 /// the fewer such terms there are.
 struct SparseProduct<'a> {
+    /// Of at least 16 units.
     product: Product<'a>,
     blocks: usize,
-    /// At least 16.
-    units: usize,
 }
 
 impl SparseProduct<'_> {
     fn panels(&self) -> usize {
-        self.units.div_ceil(LANES)
+        self.product.stride.div_ceil(LANES)
     }
 
     /// First unit of a panel of 16: the last one overlaps the one before, so that it is whole.
     fn first_unit(&self, panel: usize) -> usize {
-        (panel * LANES).min(self.units - LANES)
+        (panel * LANES).min(self.product.stride - LANES)
     }
 
     /// `sums[panel][block][image]`, of 16 units, for `P` panels at a time. A lone panel takes more images instead, where there are
@@ -123,7 +122,7 @@ impl SparseProduct<'_> {
     ) {
         let mut y = [self.product.coefficients; P];
         for p in 0..P {
-            y[p] = &y[p][part.start * self.units + self.first_unit(panel + p)..];
+            y[p] = &y[p][part.start * self.product.stride + self.first_unit(panel + p)..];
         }
         for block in 0..self.blocks {
             let vectors = &self.product.vectors[(block * self.product.depth + part.start) * LANES..];
@@ -142,7 +141,7 @@ impl SparseProduct<'_> {
                 for terms in terms[image..].iter().step_by(LANES / R) {
                     any |= terms;
                 }
-                let made = tile::<S, R, P, LANES>(s, made, x, &[any], y, self.units);
+                let made = tile::<S, R, P, LANES>(s, made, x, &[any], y, self.product.stride);
                 for r in 0..R {
                     for p in 0..P {
                         let at = ((panel + p) * self.blocks + block) * LANES + image + r * (LANES / R);
