@@ -174,7 +174,7 @@ struct Update<'a, V> {
 impl<S: Simd> Keep<S> for Update<'_, S::V> {
     #[inline(always)]
     fn keep(&mut self, s: S, words: Range<usize>, gradients: &[f32]) {
-        let parameters_and_moments = [4, 5, 6].map(|binding| self.args.output(binding, words.clone()));
-        self.settings.step_all(s, gradients, parameters_and_moments);
+        let (parameters, first) = (self.args.output(4, words.clone()), self.args.output(5, words.clone()));
+        self.settings.step_all(s, gradients, [parameters, first, self.args.output(6, words)]);
     }
 }

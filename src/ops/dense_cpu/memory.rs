@@ -27,9 +27,14 @@ impl Numbers {
     /// The first `len` numbers, which are whatever was left there.
     #[inline(always)]
     pub(super) fn first(&mut self, len: usize) -> &mut [f32] {
-        let vectors = len.div_ceil(LANES);
-        if self.0.len() < vectors {
-            self.0.resize(vectors, Vector::default());
+        &mut self.vectors(len.div_ceil(LANES)).as_flattened_mut()[..len]
+    }
+
+    /// So many vectors of them.
+    #[inline(always)]
+    pub(super) fn vectors(&mut self, len: usize) -> &mut [[f32; LANES]] {
+        if self.0.len() < len {
+            self.0.resize(len, Vector::default());
         }
         &mut bytemuck::cast_slice_mut(&mut self.0)[..len]
     }
@@ -37,7 +42,7 @@ impl Numbers {
     /// Vectors of zeros.
     #[inline(always)]
     pub(super) fn zeros(&mut self, vectors: usize) -> &mut [[f32; LANES]] {
-        let (zeros, _) = self.first(vectors * LANES).as_chunks_mut();
+        let zeros = self.vectors(vectors);
         zeros.fill([0.0; LANES]);
         zeros
     }

@@ -10,15 +10,19 @@ use std::ops::Range;
 pub(super) const BITS: usize = u64::BITS as usize;
 /// The share of zeros from which on it pays to look for them.
 const MANY_ZEROS: f32 = 0.6;
+/// Of so many vectors one is looked at for that.
+const SEEN: usize = 4;
 
 /// Whether it pays to leave out zeros.
 #[inline(always)]
 pub(super) fn has_many_zeros<S: Simd>(s: S, x: &[f32]) -> bool {
     let mut others = 0;
-    for vector in x.chunks_exact(LANES) {
+    let mut seen = 0;
+    for vector in x.chunks_exact(LANES).step_by(SEEN) {
         others += s.not_zero(s.load(vector)).count_ones();
+        seen += LANES;
     }
-    1.0 - others as f32 / x.len() as f32 >= MANY_ZEROS
+    1.0 - others as f32 / seen as f32 >= MANY_ZEROS
 }
 
 /// [`Product::run`] for all units, at least 16, without zeros.
@@ -69,7 +73,7 @@ impl SparseProduct<'_> {
     #[inline(always)]
     fn run<S: Simd, const P: usize>(&self, s: S, terms: &mut Vec<u64>, sums: &mut [[f32; LANES]]) {
         let (first, count) = self.product.terms;
-        let panels = self.panels();
+        let (panels, whole) = (self.panels(), self.product.stride / LANES);
         // The weights of so many terms stay in the first-level cache for all images.
         let parts = count.div_ceil(BITS);
         for part in 0..parts {
@@ -77,11 +81,11 @@ impl SparseProduct<'_> {
             let part = start..first + count * (part + 1) / parts;
             self.find_terms(s, part.clone(), terms);
             let mut panel = 0;
-            while panels - panel >= P && P > 1 {
+            while whole - panel >= P && P > 1 {
                 self.tiles::<S, 2, P>(s, part.clone(), terms, panel, sums);
                 panel += P;
             }
-            while panels - panel >= 2 && P > 1 {
+            while whole - panel >= 2 && P > 1 {
                 self.tiles::<S, 2, 2>(s, part.clone(), terms, panel, sums);
                 panel += 2;
             }
@@ -120,18 +124,15 @@ impl SparseProduct<'_> {
         panel: usize,
         sums: &mut [[f32; LANES]],
     ) {
-        let mut y = [self.product.coefficients; P];
-        for p in 0..P {
-            y[p] = &y[p][part.start * self.product.stride + self.first_unit(panel + p)..];
-        }
+        let (numbers, stride) = (self.product.coefficients, self.product.stride);
+        let first = part.start * stride + self.first_unit(panel);
+        let y = Panels { numbers: &numbers[first..], next: LANES, stride };
         for block in 0..self.blocks {
             let vectors = &self.product.vectors[(block * self.product.depth + part.start) * LANES..];
             let terms = &terms[block * LANES / 2..][..LANES / 2];
             for image in 0..LANES / R {
-                let mut x = [vectors; R];
                 let mut made = [[s.splat(0.0); P]; R];
                 for r in 0..R {
-                    x[r] = &vectors[image + r * (LANES / R)..part.len() * LANES];
                     for p in 0..P {
                         let at = ((panel + p) * self.blocks + block) * LANES + image + r * (LANES / R);
                         made[r][p] = s.load(&sums[at]);
@@ -141,7 +142,8 @@ impl SparseProduct<'_> {
                 for terms in terms[image..].iter().step_by(LANES / R) {
                     any |= terms;
                 }
-                let made = tile::<S, R, P, LANES>(s, made, x, &[any], y, self.product.stride);
+                let x = Rows { numbers: &vectors[image..part.len() * LANES], next: LANES / R };
+                let made = Terms::new(&[any]).add::<S, R, P, LANES>(s, made, x, y);
                 for r in 0..R {
                     for p in 0..P {
                         let at = ((panel + p) * self.blocks + block) * LANES + image + r * (LANES / R);
@@ -168,37 +170,75 @@ fn bit_columns(rows: &[u8; BITS]) -> [u64; 8] {
     columns
 }
 
-/// `sums[r][p] += sum over terms of x[r][term * X] * y[p][term * stride ..][..16]`, of those terms that have a bit, in order.
-#[inline(always)]
-pub(super) fn tile<S: Simd, const R: usize, const P: usize, const X: usize>(
-    s: S,
-    mut sums: [[S::V; P]; R],
-    x: [&[f32]; R],
-    terms: &[u64],
-    y: [&[f32]; P],
-    stride: usize,
-) -> [[S::V; P]; R] {
-    let last = terms.iter().rposition(|&terms| terms != 0);
-    let end = last.map_or(0, |word| (word + 1) * BITS - terms[word].leading_zeros() as usize);
-    assert!(x.iter().all(|x| end == 0 || (end - 1) * X < x.len()));
-    assert!(y.iter().all(|y| end == 0 || (end - 1) * stride + LANES <= y.len()));
-    for (word, &terms) in terms.iter().enumerate() {
-        let mut left = terms;
-        while left != 0 {
-            let term = word * BITS + left.trailing_zeros() as usize;
-            left &= left - 1;
-            for p in 0..P {
-                // SAFETY: it is before the end, for which there is enough of every x and y.
-                let y = unsafe { s.load_unchecked(y[p], term * stride) };
-                for r in 0..R {
-                    // SAFETY: as above.
-                    let x = unsafe { *x[r].get_unchecked(term * X) };
-                    sums[r][p] = s.fma(s.splat(x), y, sums[r][p]);
+/// The terms of a sum that count.
+pub(super) struct Terms<'a> {
+    /// A bit for each.
+    words: &'a [u64],
+    /// Those up to the last that counts.
+    end: usize,
+}
+
+/// Numbers of some rows, from one to the `next`.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) numbers: &'a [f32],
+    pub(super) next: usize,
+}
+
+/// Numbers of some panels of 16, from one to the `next`, and from a term to the next by a `stride`.
+#[derive(Clone, Copy)]
+pub(super) struct Panels<'a> {
+    pub(super) numbers: &'a [f32],
+    pub(super) next: usize,
+    pub(super) stride: usize,
+}
+
+impl<'a> Terms<'a> {
+    #[inline(always)]
+    pub(super) fn new(words: &'a [u64]) -> Self {
+        let mut end = 0;
+        for (word, &terms) in words.iter().enumerate() {
+            if terms != 0 {
+                end = (word + 1) * BITS - terms.leading_zeros() as usize;
+            }
+        }
+        Self { words, end }
+    }
+
+    /// `sums[r][p] += sum over terms of x[r * next + term * X] * y[p * next + term * stride ..][..16]`, of those terms that
+    /// count, in order.
+    #[inline(always)]
+    pub(super) fn add<S: Simd, const R: usize, const P: usize, const X: usize>(
+        &self,
+        s: S,
+        mut sums: [[S::V; P]; R],
+        x: Rows<'_>,
+        y: Panels<'_>,
+    ) -> [[S::V; P]; R] {
+        if self.end == 0 {
+            return sums;
+        }
+        let last = self.end - 1;
+        assert!((R - 1) * x.next + last * X < x.numbers.len());
+        assert!((P - 1) * y.next + last * y.stride + LANES <= y.numbers.len());
+        for (word, &terms) in self.words.iter().enumerate() {
+            let mut left = terms;
+            while left != 0 {
+                let term = word * BITS + left.trailing_zeros() as usize;
+                left &= left - 1;
+                for p in 0..P {
+                    // SAFETY: no term is after the last, for which there is enough of every x and y.
+                    let y = unsafe { s.load_unchecked(y.numbers, p * y.next + term * y.stride) };
+                    for r in 0..R {
+                        // SAFETY: as above.
+                        let x = unsafe { *x.numbers.get_unchecked(r * x.next + term * X) };
+                        sums[r][p] = s.fma(s.splat(x), y, sums[r][p]);
+                    }
                 }
             }
         }
+        sums
     }
-    sums
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Gradients of weights and biases.
 
 use super::memory::{Numbers, Scratch, give_scratch, take_scratch};
-use super::sparse::{BITS, has_many_zeros, tile};
+use super::sparse::{BITS, Panels, Rows, Terms, has_many_zeros};
 use crate::ops::share::{Part, Region};
 use crate::ops::simd::Simd;
 use crate::ops::{LANES, dense_weight_grad};
@@ -104,28 +104,33 @@ impl Outer<'_> {
         keep: &mut impl Keep<S>,
     ) {
         let count = self.units.div_ceil(LANES);
+        let gradients = gradients.vectors((KEPT_AT_ONCE / self.units + MOST_ROWS) * count);
+        let strip = strip.vectors(MOST_ROWS * self.images / LANES);
+        terms.clear();
+        terms.resize(self.images.div_ceil(BITS), 0);
         let mut row = rows.start;
         let mut made = 0;
-        let gradients = gradients.first(KEPT_AT_ONCE + MOST_ROWS * self.units + LANES);
-        let strip = strip.first(MOST_ROWS * self.images);
         macro_rules! strips {
             ($($rows:literal: $($panels:literal)*;)*) => {{
                 $(while rows.end - row >= $rows {
                     self.take_rows::<S, $rows>(s, row, strip, terms);
-                    let mut x = [&strip[..]; $rows];
-                    for (r, x) in x.iter_mut().enumerate() {
-                        *x = &strip[r * self.images..][..self.images];
-                    }
+                    let counting = Terms::new(terms);
                     let mut panel = 0;
                     $(while count - panel >= $panels {
-                        self.tile::<S, $rows, $panels>(s, x, terms, panel, &mut gradients[made..]);
+                        let sums = self.tile::<S, $rows, $panels>(s, strip.as_flattened(), &counting, panel);
+                        for r in 0..$rows {
+                            for p in 0..$panels {
+                                s.store(&mut gradients[(made + r) * count + panel + p], sums[r][p]);
+                            }
+                        }
                         panel += $panels;
                     })*
-                    made += $rows * self.units;
+                    made += $rows;
                     row += $rows;
-                    if made >= KEPT_AT_ONCE || row == rows.end {
+                    if made * self.units >= KEPT_AT_ONCE || row == rows.end {
+                        let gradients = self.close_up(s, &mut gradients[..made * count], made);
                         let end = first + row * self.units;
-                        keep.keep(s, end - made..end, &gradients[..made]);
+                        keep.keep(s, end - made * self.units..end, gradients);
                         made = 0;
                     }
                 })*
@@ -149,53 +154,61 @@ impl Outer<'_> {
     /// Brings `R` rows together, `[row][image]`, and finds the images in which not all of them are zero: products with the others
     /// would change nothing.
     #[inline(always)]
-    fn take_rows<S: Simd, const R: usize>(&self, s: S, row: usize, strip: &mut [f32], terms: &mut Vec<u64>) {
-        terms.clear();
-        terms.resize(self.images.div_ceil(BITS), 0);
-        for first in (0..self.images).step_by(LANES) {
-            let x = &self.x[(first / LANES * self.inputs + row) * LANES..];
+    fn take_rows<S: Simd, const R: usize>(
+        &self,
+        s: S,
+        row: usize,
+        strip: &mut [[f32; LANES]],
+        terms: &mut [u64],
+    ) {
+        let blocks = self.images / LANES;
+        for block in 0..blocks {
+            let x = &self.x[(block * self.inputs + row) * LANES..];
             for r in R..2 * R {
                 s.prefetch(x, r * LANES);
             }
+            let x = &x[..R * LANES];
             let mut lanes = 0;
             for r in 0..R {
                 let x = s.load(&x[r * LANES..]);
-                s.store(&mut strip[r * self.images + first..], x);
+                s.store(&mut strip[r * blocks + block], x);
                 lanes |= s.not_zero(x);
             }
-            terms[first / BITS] |= u64::from(lanes) << (first % BITS);
+            let before = if block % (BITS / LANES) == 0 { 0 } else { terms[block / (BITS / LANES)] };
+            terms[block / (BITS / LANES)] = before | u64::from(lanes) << (block * LANES % BITS);
         }
     }
 
-    /// The gradients of `R` rows and `P` panels, to `[row][unit]`, with room for one more vector behind them.
+    /// The gradients of `R` rows and `P` panels.
     #[inline(always)]
     fn tile<S: Simd, const R: usize, const P: usize>(
         &self,
         s: S,
-        x: [&[f32]; R],
-        terms: &[u64],
+        strip: &[f32],
+        terms: &Terms<'_>,
         panel: usize,
-        gradients: &mut [f32],
-    ) {
-        let mut y = [self.panels; P];
-        for (p, y) in y.iter_mut().enumerate() {
-            *y = &y[(panel + p) * self.images * LANES..][..self.images * LANES];
-        }
-        let sums = tile::<S, R, P, 1>(s, [[s.splat(0.0); P]; R], x, terms, y, LANES);
-        if self.units < LANES {
-            // What is too much is overwritten by the next row.
-            for r in 0..R {
-                s.store(&mut gradients[r * self.units..], sums[r][0]);
+    ) -> [[S::V; P]; R] {
+        let next = self.images * LANES;
+        let x = Rows { numbers: strip, next: self.images };
+        let y = Panels { numbers: &self.panels[panel * next..], next, stride: LANES };
+        terms.add::<S, R, P, 1>(s, [[s.splat(0.0); P]; R], x, y)
+    }
+
+    /// Rows of whole vectors without what is too much at their ends.
+    #[inline(always)]
+    fn close_up<'g, S: Simd>(&self, s: S, gradients: &'g mut [[f32; LANES]], rows: usize) -> &'g [f32] {
+        let (count, units) = (self.units.div_ceil(LANES), self.units);
+        let gradients = gradients.as_flattened_mut();
+        if units < count * LANES {
+            for row in 1..rows {
+                for panel in 0..count {
+                    // What is too much is overwritten by the next row.
+                    let vector = s.load(&gradients[(row * count + panel) * LANES..]);
+                    s.store(&mut gradients[row * units + panel * LANES..], vector);
+                }
             }
-            return;
         }
-        for r in 0..R {
-            for p in 0..P {
-                let units = (panel + p) * LANES..self.units.min((panel + p + 1) * LANES);
-                let words = r * self.units + units.start..r * self.units + units.end;
-                s.store_part(&mut gradients[words], sums[r][p]);
-            }
-        }
+        &gradients[..rows * units]
     }
 
     /// Hands the gradients of the biases, sums over images alone, to `keep`; those of all units begin at word `first`.
