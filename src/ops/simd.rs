@@ -101,12 +101,6 @@ pub trait Simd: Copy + Send + Sync {
     fn select_eq(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
     /// A bit for each lane, the first the lowest: whether it is something other than 0 (NaN is).
     fn not_zero(self, a: Self::V) -> u32;
-    /// A bit for each lane of the first half: whether it or the one of the second half is something other than 0.
-    #[inline(always)]
-    fn halves_not_zero(self, a: Self::V) -> u8 {
-        let lanes = self.not_zero(a);
-        (lanes | lanes >> (LANES / 2)) as u8
-    }
     /// `2^n` for integral `n` in -126..=127, given as a number.
     fn exp2_integral(self, n: Self::V) -> Self::V;
     /// The nearest integer, ties to even.
@@ -329,8 +323,19 @@ pub fn instructions() -> &'static str {
 pub fn transpose_bytes(rows: &[[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
     std::array::from_fn(|column| std::array::from_fn(|row| rows[row][column]))
 }
+/// Bit `i` of column `j` is bit `j` of row `i`.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn transpose_bits(rows: &[u16; 64]) -> [u64; LANES] {
+    let mut columns = [0; LANES];
+    for (i, row) in rows.iter().enumerate() {
+        for (j, column) in columns.iter_mut().enumerate() {
+            *column |= u64::from(row >> j & 1) << i;
+        }
+    }
+    columns
+}
 #[cfg(target_arch = "x86_64")]
-pub use x86::transpose_bytes;
+pub use x86::{transpose_bits, transpose_bytes};
 
 /// The part of [`Simd`] that is about parts, where a vector is one.
 macro_rules! whole_vectors {
@@ -579,19 +584,12 @@ mod tests {
     }
 
     #[test]
-    fn halves_that_are_not_zero_have_a_bit() {
-        struct NotZero<'a>(&'a [f32; LANES], &'a mut u8);
-        impl Kernel for NotZero<'_> {
-            fn run<S: Simd>(self, s: S) {
-                *self.1 = s.halves_not_zero(s.load(self.0));
-            }
+    fn bits_of_rows_become_columns() {
+        let rows: [u16; 64] = std::array::from_fn(|i| (i * i * 3701 % 65_521) as u16);
+        let columns = transpose_bits(&rows);
+        for (j, column) in columns.iter().enumerate() {
+            assert!((0..64).all(|i| column >> i & 1 == u64::from(rows[i] >> j & 1)), "column {j}");
         }
-        let mut values = [0.0; LANES];
-        (values[1], values[8], values[9], values[12], values[15]) = (1.0, 1e-40, -2.0, f32::NAN, -0.0);
-        let (mut best, mut plain) = (0, 0);
-        dispatch(NotZero(&values, &mut best));
-        NotZero(&values, &mut plain).run(Plain);
-        assert_eq!([best, plain], [0b0001_0011; 2]);
     }
 
     #[test]

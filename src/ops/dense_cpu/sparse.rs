@@ -3,7 +3,7 @@
 use super::memory::{Scratch, give_scratch, take_scratch};
 use super::product::{Finish, Product};
 use crate::ops::LANES;
-use crate::ops::simd::Simd;
+use crate::ops::simd::{Simd, transpose_bits};
 use std::ops::Range;
 
 /// Bits of a word that has one for every term.
@@ -32,11 +32,7 @@ pub(super) fn run<S: Simd>(s: S, product: Product<'_>, blocks: Range<usize>, mut
     let mut scratch = take_scratch();
     let Scratch { terms, sums, .. } = &mut scratch;
     let sums = sums.zeros(sparse.panels() * blocks.len() * LANES);
-    match S::REGISTERS {
-        32.. => sparse.run::<S, 4>(s, terms, sums),
-        8.. => sparse.run::<S, 3>(s, terms, sums),
-        _ => sparse.run::<S, 1>(s, terms, sums),
-    }
+    sparse.run(s, terms, sums);
     let mut square = [0.0; LANES * LANES];
     let (squares, _) = sums.as_flattened().as_chunks::<{ LANES * LANES }>();
     for (i, sums) in squares.iter().enumerate() {
@@ -50,8 +46,7 @@ pub(super) fn run<S: Simd>(s: S, product: Product<'_>, blocks: Range<usize>, mut
     give_scratch(scratch);
 }
 
-/// A product by units that leaves out terms that are zero for some images of a block, half of a block apart: the more images,
-/// the fewer such terms there are.
+/// A product by units that leaves out terms that are zero for an image, or for several.
 struct SparseProduct<'a> {
     /// Of at least 16 units.
     product: Product<'a>,
@@ -68,10 +63,9 @@ impl SparseProduct<'_> {
         (panel * LANES).min(self.product.stride - LANES)
     }
 
-    /// `sums[panel][block][image]`, of 16 units, for `P` panels at a time. A lone panel takes more images instead, where there are
-    /// the registers.
+    /// `sums[panel][block][image]`, of 16 units.
     #[inline(always)]
-    fn run<S: Simd, const P: usize>(&self, s: S, terms: &mut Vec<u64>, sums: &mut [[f32; LANES]]) {
+    fn run<S: Simd>(&self, s: S, terms: &mut Vec<u64>, sums: &mut [[f32; LANES]]) {
         let (first, count) = self.product.terms;
         let (panels, whole) = (self.panels(), self.product.stride / LANES);
         // The weights of so many terms stay in the first-level cache for all images.
@@ -81,26 +75,24 @@ impl SparseProduct<'_> {
             let part = start..first + count * (part + 1) / parts;
             self.find_terms(s, part.clone(), terms);
             let mut panel = 0;
-            while whole - panel >= P && P > 1 {
-                self.tiles::<S, 2, P>(s, part.clone(), terms, panel, sums);
-                panel += P;
+            macro_rules! tiles {
+                ($($images:literal * $panels:literal)*) => {{
+                    $(while (if $panels == 1 { panels } else { whole }) - panel >= $panels {
+                        self.tiles::<S, $images, $panels>(s, part.clone(), terms, panel, sums);
+                        panel += $panels;
+                    })*
+                }};
             }
-            while whole - panel >= 2 && P > 1 {
-                self.tiles::<S, 2, 2>(s, part.clone(), terms, panel, sums);
-                panel += 2;
-            }
-            while panel < panels {
-                if P > 1 {
-                    self.tiles::<S, 4, 1>(s, part.clone(), terms, panel, sums);
-                } else {
-                    self.tiles::<S, 2, 1>(s, part.clone(), terms, panel, sums);
-                }
-                panel += 1;
+            // The more images, the more terms count only for others; the more panels, the less often inputs are loaded.
+            match S::REGISTERS {
+                32.. => tiles!(2 * 4 2 * 2 4 * 1),
+                8.. => tiles!(1 * 4 2 * 2 4 * 1),
+                _ => tiles!(2 * 1),
             }
         }
     }
 
-    /// `[block][8]`: a bit for every term that is not zero for an image or the one half a block on.
+    /// `[block][image]`: a bit for every term that is not zero.
     #[inline(always)]
     fn find_terms<S: Simd>(&self, s: S, part: Range<usize>, terms: &mut Vec<u64>) {
         terms.clear();
@@ -108,9 +100,9 @@ impl SparseProduct<'_> {
             let x = &self.product.vectors[(block * self.product.depth + part.start) * LANES..];
             let mut lanes = [0; BITS];
             for (lanes, x) in lanes.iter_mut().zip(x[..part.len() * LANES].chunks_exact(LANES)) {
-                *lanes = s.halves_not_zero(s.load(x));
+                *lanes = s.not_zero(s.load(x)) as u16;
             }
-            terms.extend(bit_columns(&lanes));
+            terms.extend(transpose_bits(&lanes));
         }
     }
 
@@ -129,7 +121,7 @@ impl SparseProduct<'_> {
         let y = Panels { numbers: &numbers[first..], next: LANES, stride };
         for block in 0..self.blocks {
             let vectors = &self.product.vectors[(block * self.product.depth + part.start) * LANES..];
-            let terms = &terms[block * LANES / 2..][..LANES / 2];
+            let terms = &terms[block * LANES..][..LANES];
             for image in 0..LANES / R {
                 let mut made = [[s.splat(0.0); P]; R];
                 for r in 0..R {
@@ -153,21 +145,6 @@ impl SparseProduct<'_> {
             }
         }
     }
-}
-
-/// Bit `i` of column `j` is bit `j` of row `i`.
-#[inline(always)]
-fn bit_columns(rows: &[u8; BITS]) -> [u64; 8] {
-    let mut columns = [0; 8];
-    for (i, rows) in rows.as_chunks::<8>().0.iter().enumerate() {
-        let rows = u64::from_le_bytes(*rows);
-        for (j, column) in columns.iter_mut().enumerate() {
-            // One bit of each byte; the product moves that of byte k to bit 56 + k.
-            let bits = rows >> j & 0x0101_0101_0101_0101;
-            *column |= bits.wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * i);
-        }
-    }
-    columns
 }
 
 /// The terms of a sum that count.
@@ -304,14 +281,5 @@ mod tests {
             assert_eq!(best, expected, "{blocks} blocks, {inputs} to {units}");
             assert_eq!(plain, expected, "{blocks} blocks, {inputs} to {units}");
         }
-    }
-
-    #[test]
-    fn bits_of_rows_become_columns() {
-        let rows: [u8; BITS] = std::array::from_fn(|i| (i * i * 37 % 251) as u8);
-        let columns = bit_columns(&rows);
-        assert!(
-            (0..BITS * 8).all(|i| columns[i % 8] >> (i / 8) & 1 == u64::from(rows[i / 8] >> (i % 8) & 1))
-        );
     }
 }

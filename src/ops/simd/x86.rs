@@ -21,6 +21,34 @@ pub fn transpose_bytes(rows: &[[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
     bytemuck::cast(rows)
 }
 
+/// Bit `i` of column `j` is bit `j` of row `i`.
+#[inline(always)]
+pub fn transpose_bits(rows: &[u16; 64]) -> [u64; LANES] {
+    let rows: [__m128i; 8] = bytemuck::cast(*rows);
+    let mut columns = [0; LANES];
+    let (low_columns, high_columns) = columns.split_at_mut(LANES / 2);
+    for i in 0..4 {
+        // SAFETY: SSE2 is part of x86-64.
+        let (mut low, mut high) = unsafe {
+            let [a, b] = [rows[2 * i], rows[2 * i + 1]];
+            let byte = _mm_set1_epi16(0xFF);
+            let low = _mm_packus_epi16(_mm_and_si128(a, byte), _mm_and_si128(b, byte));
+            (low, _mm_packus_epi16(_mm_srli_epi16::<8>(a), _mm_srli_epi16::<8>(b)))
+        };
+        for j in (0..8).rev() {
+            // SAFETY: as above.
+            unsafe {
+                // The highest bit of each byte; the next one takes its place.
+                low_columns[j] |= (_mm_movemask_epi8(low) as u64) << (16 * i);
+                high_columns[j] |= (_mm_movemask_epi8(high) as u64) << (16 * i);
+                low = _mm_add_epi8(low, low);
+                high = _mm_add_epi8(high, high);
+            }
+        }
+    }
+    columns
+}
+
 /// AVX-512: one register a vector.
 #[derive(Clone, Copy)]
 pub(super) struct Avx512(());
@@ -342,14 +370,6 @@ impl Simd for Avx2 {
             unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(a, _mm256_setzero_ps())) as u32 }
         };
         half(a[0]) | half(a[1]) << 8
-    }
-    #[inline(always)]
-    fn halves_not_zero(self, a: Self::V) -> u8 {
-        // SAFETY: as above.
-        unsafe {
-            let any = _mm256_or_ps(a[0], a[1]);
-            _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(any, _mm256_setzero_ps())) as u8
-        }
     }
     #[inline(always)]
     fn transpose(self, from: &[f32], stride: usize, to: &mut [f32; LANES * LANES]) {
