@@ -198,6 +198,14 @@ impl<'a> Terms<'a> {
         let last = self.end - 1;
         assert!((R - 1) * x.next + last * X < x.numbers.len());
         assert!((P - 1) * y.next + last * y.stride + LANES <= y.numbers.len());
+        let mut rows = [x.numbers; R];
+        for (r, row) in rows.iter_mut().enumerate() {
+            *row = &row[r * x.next..];
+        }
+        let mut panels = [y.numbers; P];
+        for (p, panel) in panels.iter_mut().enumerate() {
+            *panel = &panel[p * y.next..];
+        }
         for (word, &terms) in self.words.iter().enumerate() {
             let mut left = terms;
             while left != 0 {
@@ -205,10 +213,10 @@ impl<'a> Terms<'a> {
                 left &= left - 1;
                 for p in 0..P {
                     // SAFETY: no term is after the last, for which there is enough of every x and y.
-                    let y = unsafe { s.load_unchecked(y.numbers, p * y.next + term * y.stride) };
+                    let y = unsafe { s.load_unchecked(panels[p], term * y.stride) };
                     for r in 0..R {
                         // SAFETY: as above.
-                        let x = unsafe { *x.numbers.get_unchecked(r * x.next + term * X) };
+                        let x = unsafe { *rows[r].get_unchecked(term * X) };
                         sums[r][p] = s.fma(s.splat(x), y, sums[r][p]);
                     }
                 }

@@ -104,7 +104,7 @@ impl Outer<'_> {
         keep: &mut impl Keep<S>,
     ) {
         let count = self.units.div_ceil(LANES);
-        let gradients = gradients.vectors((KEPT_AT_ONCE / self.units + MOST_ROWS) * count);
+        let gradients = gradients.first(KEPT_AT_ONCE + MOST_ROWS * self.units + LANES);
         let strip = strip.vectors(MOST_ROWS * self.images / LANES);
         terms.clear();
         terms.resize(self.images.div_ceil(BITS), 0);
@@ -115,22 +115,23 @@ impl Outer<'_> {
                 $(while rows.end - row >= $rows {
                     self.take_rows::<S, $rows>(s, row, strip, terms);
                     let counting = Terms::new(terms);
-                    let mut panel = 0;
-                    $(while count - panel >= $panels {
+                    // From the last panel on: what that has too much in a row is overwritten by the first of the next.
+                    let mut panel = count;
+                    $(while panel >= $panels {
+                        panel -= $panels;
                         let sums = self.tile::<S, $rows, $panels>(s, strip.as_flattened(), &counting, panel);
                         for r in 0..$rows {
                             for p in 0..$panels {
-                                s.store(&mut gradients[(made + r) * count + panel + p], sums[r][p]);
+                                let word = made + r * self.units + (panel + p) * LANES;
+                                s.store(&mut gradients[word..word + LANES], sums[r][p]);
                             }
                         }
-                        panel += $panels;
                     })*
-                    made += $rows;
+                    made += $rows * self.units;
                     row += $rows;
-                    if made * self.units >= KEPT_AT_ONCE || row == rows.end {
-                        let gradients = self.close_up(s, &mut gradients[..made * count], made);
+                    if made >= KEPT_AT_ONCE || row == rows.end {
                         let end = first + row * self.units;
-                        keep.keep(s, end - made * self.units..end, gradients);
+                        keep.keep(s, end - made..end, &gradients[..made]);
                         made = 0;
                     }
                 })*
@@ -192,23 +193,6 @@ impl Outer<'_> {
         let x = Rows { numbers: strip, next: self.images };
         let y = Panels { numbers: &self.panels[panel * next..], next, stride: LANES };
         terms.add::<S, R, P, 1>(s, [[s.splat(0.0); P]; R], x, y)
-    }
-
-    /// Rows of whole vectors without what is too much at their ends.
-    #[inline(always)]
-    fn close_up<'g, S: Simd>(&self, s: S, gradients: &'g mut [[f32; LANES]], rows: usize) -> &'g [f32] {
-        let (count, units) = (self.units.div_ceil(LANES), self.units);
-        let gradients = gradients.as_flattened_mut();
-        if units < count * LANES {
-            for row in 1..rows {
-                for panel in 0..count {
-                    // What is too much is overwritten by the next row.
-                    let vector = s.load(&gradients[(row * count + panel) * LANES..]);
-                    s.store(&mut gradients[row * units + panel * LANES..], vector);
-                }
-            }
-        }
-        &gradients[..rows * units]
     }
 
     /// Hands the gradients of the biases, sums over images alone, to `keep`; those of all units begin at word `first`.
