@@ -114,9 +114,10 @@ impl Formula for Dense {
     }
 
     fn split(p: &Params) -> Split {
-        match dense_cpu::split(p.blocks as usize) {
-            Split::Shares if p.inputs >= LONG => {
-                Split::Pieces { count: PIECES, scratch: PIECES * (p.blocks * p.units) as usize * LANES }
+        let blocks = p.blocks as usize;
+        match dense_cpu::split(blocks) {
+            Split::BlocksOrShares { .. } if p.inputs >= LONG => {
+                Split::Pieces { count: PIECES, scratch: PIECES * blocks * p.units as usize * LANES, blocks }
             }
             split => split,
         }
@@ -174,7 +175,7 @@ impl Formula for Dense {
             case("shared by images", 8, 9, 26, Activation::Relu, 0.0),
             case("shared by images, odd", 9, 33, 10, Activation::Selu, 0.0),
             case("uneven shares", 7, 100, 100, Activation::Selu, 0.0),
-            case("pieces", 3, 131, 13, Activation::Relu, 0.25),
+            case("pieces", 3, 259, 13, Activation::Relu, 0.25),
             case("four weights at a time", 3, 29, 40, Activation::Selu, 0.25),
         ];
         cases.extend(
@@ -183,7 +184,7 @@ impl Formula for Dense {
         );
         // Four of five inputs are zero: with tails of pairs, panels, terms and words of 64 terms, and too few units for panels.
         for (blocks, inputs, units) in
-            [(2, 784, 128), (3, 131, 37), (1, 193, 16), (8, 70, 100), (9, 128, 17), (8, 5, 49), (2, 784, 15)]
+            [(2, 784, 128), (3, 263, 37), (1, 321, 16), (8, 70, 100), (9, 128, 17), (8, 5, 49), (2, 784, 15)]
         {
             let mut sparse = case("pixels", blocks, inputs, units, Activation::Relu, 0.0);
             sparse.name += ", mostly zero";
@@ -198,7 +199,7 @@ impl Formula for Dense {
 
 /// Sums of as many terms as this are added in pieces: a thread then reads the rows of the weights that it has written when
 /// it last updated them, and not all of the others' too.
-const LONG: u32 = 128;
+const LONG: u32 = 256;
 /// Pieces of a long sum, for any number of threads, so that results do not depend on it.
 const PIECES: usize = 4;
 
@@ -231,9 +232,9 @@ impl simd::Kernel for Run<'_> {
             activation: Activation::from_code(p.activation),
             args,
         };
-        match Dense::split(p) {
-            Split::Pieces { .. } => self.add_pieces(s, blocks.clone(), features.clone(), epilogue),
-            Split::Blocks { .. } => self.product(blocks.clone()).run_sparse(s, blocks.clone(), epilogue),
+        match (Dense::split(p), part) {
+            (Split::Pieces { .. }, _) => self.add_pieces(s, blocks.clone(), features.clone(), epilogue),
+            (_, Part::Blocks(_)) => self.product(blocks.clone()).run_sparse(s, blocks.clone(), epilogue),
             _ => self.product(blocks.clone()).run::<S, false>(s, blocks.clone(), features.clone(), epilogue),
         }
         if let Some(mask) = dropout {

@@ -84,10 +84,11 @@ impl Formula for Gather {
 
     fn split(p: &Params) -> Split {
         // The update of a dense layer's weights reads the pixels of its share once more; but norms take all pixels.
-        if p.l2_columns == 0 {
-            dense_cpu::split(p.blocks as usize)
+        let count = p.blocks as usize;
+        if p.l2_columns == 0 && count < dense_cpu::MANY_BLOCKS {
+            Split::Shares
         } else {
-            Split::Blocks { count: p.blocks as usize, align: 1 }
+            Split::Blocks { count, align: 1 }
         }
     }
 

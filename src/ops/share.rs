@@ -25,17 +25,37 @@ pub enum Split {
     },
     /// By shares of the outputs, each reading what it likes.
     Shares,
+    /// By blocks where every thread gets as many, and else by shares.
+    BlocksOrShares {
+        /// Blocks of the batch.
+        count: usize,
+    },
     /// In two rounds: pieces of the work, as many for any number of threads, each into its own part of a scratch buffer; then
-    /// shares of the outputs, made of all pieces in order. The scratch buffer is bound after the call's own.
+    /// blocks or shares of the outputs, made of all pieces in order. The scratch buffer is bound after the call's own.
     Pieces {
         /// Pieces.
         count: usize,
         /// Words of the scratch buffer.
         scratch: usize,
+        /// Blocks of the batch.
+        blocks: usize,
     },
 }
 
-/// Words of a buffer that a call of [`Split::Shares`] touches. Two calls need a barrier between them only where their regions of
+impl Split {
+    /// How so many threads divide it.
+    pub fn among(self, threads: usize) -> Self {
+        match self {
+            Self::BlocksOrShares { count } if count.is_multiple_of(threads) => {
+                Self::Blocks { count, align: 1 }
+            }
+            Self::BlocksOrShares { .. } => Self::Shares,
+            split => split,
+        }
+    }
+}
+
+/// Words of a buffer that a call touches that threads share by outputs. Two calls need a barrier between them only where their regions of
 /// a buffer overlap, one of them writes, and a thread does not keep to its own features in both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Region {
@@ -70,11 +90,11 @@ impl Region {
 /// The part of a call that one thread computes.
 #[derive(Clone, Debug)]
 pub enum Part {
-    /// These blocks of a [`Split::Blocks`] call.
+    /// These blocks of all outputs.
     Blocks(Range<usize>),
     /// A piece of a [`Split::Pieces`] call.
     Piece(usize),
-    /// Share `index` of `of` of a [`Split::Shares`] call, or of the second round of a [`Split::Pieces`] call.
+    /// Share `index` of `of` of the outputs.
     Share {
         /// Which.
         index: usize,

@@ -1,7 +1,7 @@
 //! Buffers of which a thread needs no more than a block: what one call of a run of blocks leaves for those after it. That
 //! block stays in the thread's cache; the whole buffer would go through memory twice.
 
-use super::schedule::groups;
+use super::schedule::{Round, groups};
 use crate::ops::Access;
 use crate::ops::share::Split;
 use crate::plan::{Buffer, BufferId, Lifetime, Plan};
@@ -11,14 +11,16 @@ use crate::plan::{Buffer, BufferId, Lifetime, Plan};
 pub(super) fn passing(plan: &Plan, threads: usize) -> Vec<Option<usize>> {
     let mut uses: Vec<Vec<Use>> = plan.buffers.iter().map(|_| Vec::new()).collect();
     for (program, of_program) in plan.programs.iter().enumerate() {
-        for (group, calls) in groups(of_program).iter().enumerate() {
-            let blocks = match calls.split {
+        // For any number of threads: with this many, calls that may be shared by outputs are.
+        for (number, group) in groups(of_program, usize::MAX).iter().enumerate() {
+            let blocks = match group.split {
                 Split::Blocks { count, .. } => Some(count),
                 _ => None,
             };
-            for call in &calls.calls {
+            for Round { call, .. } in &group.rounds {
                 for (&BufferId(id), binding) in call.buffers.iter().zip(call.op.bindings()) {
-                    uses[id].push(Use { program, group, blocks, writes: binding.access == Access::Write });
+                    let writes = binding.access == Access::Write;
+                    uses[id].push(Use { program, group: number, blocks, writes });
                 }
             }
         }

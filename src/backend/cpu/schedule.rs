@@ -21,27 +21,40 @@ pub(super) struct BoundCall {
     args: Vec<CpuArgs<'static>>,
 }
 
-/// Calls that a thread takes block after block through, or one call of another kind.
+/// A call, or one of the two rounds of a call that is made in pieces.
+#[derive(Clone, Copy)]
+pub(super) struct Round<'a> {
+    pub(super) call: &'a Call,
+    /// Whether it is the round that makes the pieces.
+    makes_pieces: bool,
+}
+
+/// Rounds that a thread takes block after block through, or one of another kind.
 pub(super) struct Group<'a> {
     /// How all of them are shared.
     pub(super) split: Split,
-    pub(super) calls: Vec<&'a Call>,
+    pub(super) rounds: Vec<Round<'a>>,
 }
 
-/// The calls of a program, in order.
-pub(super) fn groups(program: &Program) -> Vec<Group<'_>> {
+/// The calls of a program, in order, as so many threads share them.
+pub(super) fn groups(program: &Program, threads: usize) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for call in &program.calls {
-        let split = call.op.split(&call.params);
+        let mut split = call.op.split(&call.params);
+        if let Split::Pieces { blocks, .. } = split {
+            groups.push(Group { split, rounds: vec![Round { call, makes_pieces: true }] });
+            split = Split::BlocksOrShares { count: blocks };
+        }
+        let (split, round) = (split.among(threads), Round { call, makes_pieces: false });
         if let Split::Blocks { count, align } = split
-            && let Some(Group { split: Split::Blocks { count: same, align: aligned }, calls }) =
+            && let Some(Group { split: Split::Blocks { count: same, align: aligned }, rounds }) =
                 groups.last_mut()
             && *same == count
         {
             *aligned = (*aligned).max(align);
-            calls.push(call);
+            rounds.push(round);
         } else {
-            groups.push(Group { split, calls: vec![call] });
+            groups.push(Group { split, rounds: vec![round] });
         }
     }
     groups
@@ -91,32 +104,28 @@ impl Schedule {
     ) -> Self {
         let mut segments: Vec<Segment> = Vec::new();
         let mut touched: Vec<Touch> = Vec::new();
-        let groups = groups(program);
+        let groups = groups(program, threads);
         let mut hands_on = false;
         for (number, group) in groups.iter().enumerate() {
-            let touches: Vec<Touch> = group.calls.iter().flat_map(|call| touches(call, slots)).collect();
+            let touches = group.touches(slots);
             if touches.iter().any(|new| touched.iter().any(|old| old.needs_barrier(new))) {
                 segments.push(Segment::Barrier);
                 touched.clear();
             }
             let mut bound: Vec<BoundCallRef> = Vec::new();
-            for call in &group.calls {
-                let outputs = if threads > 1 { handed_on(&groups, number, call, slots) } else { 0 };
+            for round in &group.rounds {
+                let outputs = if threads > 1 { handed_on(&groups, number, round, slots) } else { 0 };
                 hands_on |= outputs != 0;
                 let handover = Handover { outputs, caches_are_apart: Arc::clone(caches_are_apart) };
-                bound.push(bind(call, plan, slots, memory, threads, &handover));
+                bound.push(bind(round.call, plan, slots, memory, threads, &handover));
             }
             if let Split::Blocks { count, align } = group.split {
                 segments.push(Segment::Blocks { calls: bound, count, align });
             } else if let Some(call) = bound.pop() {
-                if let Split::Pieces { count, .. } = group.split {
-                    segments.extend([Segment::Pieces(call.clone(), count), Segment::Barrier]);
-                    touched.clear();
-                }
-                segments.push(if group.split == Split::Whole {
-                    Segment::Whole(call)
-                } else {
-                    Segment::Shares(call)
+                segments.push(match group.split {
+                    Split::Pieces { count, .. } => Segment::Pieces(call, count),
+                    Split::Whole => Segment::Whole(call),
+                    _ => Segment::Shares(call),
                 });
             }
             touched.extend(touches);
@@ -127,31 +136,31 @@ impl Schedule {
     }
 }
 
-/// Which outputs of a call the next group that has them takes from other threads: none that the call's own group goes on with.
+/// Which outputs of a round the next group that has them takes from other threads: none that the round's own group goes on with.
 /// A bit for each binding; the scratch buffer, if there is one, comes after the call's own.
-fn handed_on(groups: &[Group<'_>], group: usize, call: &Call, slots: &Slots) -> u32 {
-    let later = groups[group + 1..].iter().chain(&groups[..group]);
-    let pieces = matches!(call.op.split(&call.params), Split::Pieces { .. });
-    let outputs = call.op.bindings().iter().enumerate().map(|(binding, bound)| {
-        let id = call.buffers[binding];
-        let goes_on = groups[group].calls.iter().any(|other| {
-            let taken = other.buffers.iter().position(|&buffer| buffer == id);
-            taken.is_some_and(|taken| other.op.bindings()[taken].access == Access::Read)
+fn handed_on(groups: &[Group<'_>], group: usize, round: &Round<'_>, slots: &Slots) -> u32 {
+    let bindings = round.call.op.bindings();
+    if round.makes_pieces {
+        return 1 << bindings.len();
+    }
+    let own = groups[group].touches_of(round, slots);
+    let outputs = bindings.iter().enumerate().map(|(binding, bound)| {
+        let id = round.call.buffers[binding];
+        let goes_on = groups[group].rounds.iter().any(|Round { call, .. }| {
+            let taken = call.buffers.iter().position(|&buffer| buffer == id);
+            taken.is_some_and(|taken| call.op.bindings()[taken].access == Access::Read)
         });
-        let mut next = later.clone().flat_map(|group| &group.calls).filter(|call| call.buffers.contains(&id));
-        let needs_barrier = |next: &&Call| {
-            let meets = |a: &Touch| {
-                touches(next, slots).iter().any(|b| a.slot == slots.of[id.0] && a.needs_barrier(b))
-            };
-            touches(call, slots).iter().any(meets)
-        };
-        bound.access == Access::Write && !goes_on && next.next().is_some_and(needs_barrier)
+        let later = groups[group + 1..].iter().chain(&groups[..group]);
+        let mut rounds = later.flat_map(|group| group.rounds.iter().map(move |round| (group, round)));
+        let next = rounds.find(|(_, round)| round.call.buffers.contains(&id));
+        let needs_barrier = next.is_some_and(|(group, next)| {
+            let meets =
+                |new: &Touch| own.iter().any(|old| new.slot == slots.of[id.0] && old.needs_barrier(new));
+            group.touches_of(next, slots).iter().any(meets)
+        });
+        bound.access == Access::Write && !goes_on && needs_barrier
     });
-    outputs
-        .chain(pieces.then_some(true))
-        .enumerate()
-        .map(|(binding, output)| u32::from(output) << binding)
-        .sum()
+    outputs.enumerate().map(|(binding, output)| u32::from(output) << binding).sum()
 }
 
 fn bind(
@@ -205,21 +214,31 @@ impl Touch {
     }
 }
 
-fn touches(call: &Call, slots: &Slots) -> Vec<Touch> {
-    let split = call.op.split(&call.params);
-    let mut touches = Vec::new();
-    for (binding, (id, bound)) in call.buffers.iter().zip(call.op.bindings()).enumerate() {
-        let regions = match split {
-            Split::Shares | Split::Pieces { .. } => call.op.regions(&call.params, binding),
-            Split::Whole | Split::Blocks { .. } => vec![Region::ALL],
-        };
-        let (slot, writes) = (slots.of[id.0], bound.access != Access::Read);
-        touches.extend(regions.into_iter().map(|region| Touch { slot, region, writes }));
+impl Group<'_> {
+    /// What all rounds do.
+    fn touches(&self, slots: &Slots) -> Vec<Touch> {
+        self.rounds.iter().flat_map(|round| self.touches_of(round, slots)).collect()
     }
-    if let Split::Pieces { .. } = split {
-        touches.push(Touch { slot: scratch_slot(slots), region: Region::ALL, writes: true });
+
+    /// What one of the rounds does.
+    fn touches_of(&self, round: &Round<'_>, slots: &Slots) -> Vec<Touch> {
+        let &Round { call, makes_pieces } = round;
+        let mut touches = Vec::new();
+        for (binding, (id, bound)) in call.buffers.iter().zip(call.op.bindings()).enumerate() {
+            let regions = match self.split {
+                Split::Whole | Split::Blocks { .. } => vec![Region::ALL],
+                _ => call.op.regions(&call.params, binding),
+            };
+            let (slot, writes) = (slots.of[id.0], bound.access != Access::Read);
+            if !(makes_pieces && writes) {
+                touches.extend(regions.into_iter().map(|region| Touch { slot, region, writes }));
+            }
+        }
+        if let Split::Pieces { .. } = call.op.split(&call.params) {
+            touches.push(Touch { slot: scratch_slot(slots), region: Region::ALL, writes: makes_pieces });
+        }
+        touches
     }
-    touches
 }
 
 /// The slot after those of the plan: what [`Split::Pieces`] calls write in their first round, one call after the other.
@@ -360,8 +379,8 @@ mod tests {
     fn outputs_are_handed_on_to_the_calls_that_read_what_others_wrote() {
         let plan = plan();
         let slots = Slots::assign(&plan, Reuse::Never);
-        let groups = groups(&plan.programs[0]);
-        let outputs = |group: usize| handed_on(&groups, group, groups[group].calls[0], &slots);
+        let groups = groups(&plan.programs[0], 2);
+        let outputs = |group: usize| handed_on(&groups, group, &groups[group].rounds[0], &slots);
         assert_eq!(outputs(0), 0b1000, "every thread reads all of y");
         assert_eq!(outputs(1), 0, "nothing reads z");
         assert_eq!(outputs(2), 0, "updated in place");
@@ -394,7 +413,7 @@ mod tests {
                     (0..count).for_each(|piece| op.cpu(&case.params, &args, Part::Piece(piece)));
                     op.cpu(&case.params, &args, whole);
                 }
-                Split::Shares => op.cpu(&case.params, &args, whole),
+                Split::Shares | Split::BlocksOrShares { .. } => op.cpu(&case.params, &args, whole),
                 Split::Whole => {}
             }
             simd::finish_streams();

@@ -140,12 +140,11 @@ impl Outer<'_> {
         // The fewer rows, the more images have zeros in all of them. The first block tells.
         let has_many_zeros = has_many_zeros(s, &self.x[rows.start * LANES..rows.end * LANES]);
         match (S::REGISTERS, count) {
-            (8.., 1) if has_many_zeros => strips!(4: 1; 1: 1;),
-            (32.., 1) => strips!(16: 1; 4: 1; 1: 1;),
+            (32.., 1) if !has_many_zeros => strips!(16: 1; 4: 1; 1: 1;),
+            (8.., 1) => strips!(4: 1; 1: 1;),
             (32.., _) if has_many_zeros => strips!(2: 8 4 2 1; 1: 8 4 2 1;),
             (32.., _) if self.images >= LONG => strips!(12: 2 1; 4: 4 2 1; 1: 4 2 1;),
             (32.., _) => strips!(4: 4 2 1; 1: 4 2 1;),
-            (8.., 1) => strips!(6: 1; 2: 1; 1: 1;),
             (8.., _) if self.images >= LONG && !has_many_zeros => strips!(4: 1; 2: 3 2 1; 1: 3 2 1;),
             (8.., _) => strips!(2: 3 2 1; 1: 3 2 1;),
             _ => strips!(2: 1; 1: 1;),
