@@ -314,20 +314,18 @@ mod tests {
     use crate::ops::{self, simd};
     use crate::plan::{BufferId, Lifetime, Reuse};
 
-    const FEATURES: u32 = 64;
-
-    /// Two layers, and the updates of their weights.
-    fn plan() -> Plan {
+    /// Two layers of so many features, and the updates of their weights.
+    fn plan(blocks: u32, features: u32) -> Plan {
         let mut plan = Plan::default();
         let program = plan.program("train");
-        let mut buffer = |name: &str| plan.buffer(name, 9000, Lifetime::Run);
+        let mut buffer = |name: &str| plan.buffer(name, 150_000, Lifetime::Run);
         let [x, y, z, y_grad, z_grad, schedule, control, parameters, velocity]: [BufferId; 9] =
             ["x", "y", "z", "y_grad", "z_grad", "schedule", "control", "parameters", "velocity"]
                 .map(&mut buffer);
-        let (blocks, inputs, units) = (1, FEATURES, FEATURES);
-        let size = FEATURES * FEATURES + FEATURES;
+        let (inputs, units) = (features, features);
+        let size = features * features + features;
         for (weight, from, to) in [(0, x, y), (size, y, z)] {
-            let (bias, activation) = (weight + FEATURES * FEATURES, Activation::Relu as u32);
+            let (bias, activation) = (weight + features * features, Activation::Relu as u32);
             let (dropout_layer, dropout_rate) = (0, 0.0);
             let params = dense::Params {
                 blocks,
@@ -342,7 +340,7 @@ mod tests {
             plan.call(program, "", &Dense, &params, &[from, parameters, control, to]);
         }
         for (weight, from, gradient) in [(size, y, z_grad), (0, x, y_grad)] {
-            let (bias, momentum, nesterov) = (weight + FEATURES * FEATURES, 0.0, 0);
+            let (bias, momentum, nesterov) = (weight + features * features, 0.0, 0);
             let params =
                 dense_weight_update_sgd::Params { blocks, inputs, units, weight, bias, momentum, nesterov };
             let buffers = [from, gradient, schedule, control, parameters, velocity];
@@ -352,12 +350,11 @@ mod tests {
     }
 
     /// A letter for each segment.
-    fn segments(threads: usize) -> String {
-        let plan = plan();
-        let slots = Slots::assign(&plan, Reuse::Never);
-        let passing = vec![None; slots.words.len()];
-        let mut memory = Memory::new(&slots.words, &passing, threads).unwrap();
-        let schedule = Schedule::new(&plan.programs[0], &plan, &slots, &mut memory, threads, &Arc::default());
+    fn segments(plan: &Plan, threads: usize) -> String {
+        let slots = Slots::assign(plan, Reuse::Never);
+        let words = [&slots.words[..], &[scratch_words(plan)]].concat();
+        let mut memory = Memory::new(&words, &vec![None; words.len()], threads).unwrap();
+        let schedule = Schedule::new(&plan.programs[0], plan, &slots, &mut memory, threads, &Arc::default());
         let letter = |segment: &Segment| match segment {
             Segment::Barrier => '|',
             Segment::Blocks { .. } => 'B',
@@ -372,12 +369,22 @@ mod tests {
     fn barriers_stand_only_where_threads_can_meet() {
         // The second layer reads all of y; its update overwrites weights that others may still read; the update of
         // the first layer touches nothing of that.
-        assert_eq!(segments(2), "S|S|SS|");
+        assert_eq!(segments(&plan(1, 64), 2), "S|S|SS|");
+    }
+
+    #[test]
+    fn small_batches_are_shared_by_images_where_that_is_fair() {
+        // Both layers are one run of blocks.
+        assert_eq!(segments(&plan(2, 64), 2), "B|SS|");
+        assert_eq!(segments(&plan(2, 64), 3), "S|S|SS|");
+        // Pieces of long sums go to all threads; what is made of them, and the pieces of the next layer, to those with the images.
+        assert_eq!(segments(&plan(2, 256), 2), "P|B|P|B|SS|");
+        assert_eq!(segments(&plan(2, 256), 3), "P|S|P|S|SS|");
     }
 
     #[test]
     fn outputs_are_handed_on_to_the_calls_that_read_what_others_wrote() {
-        let plan = plan();
+        let plan = plan(1, 64);
         let slots = Slots::assign(&plan, Reuse::Never);
         let groups = groups(&plan.programs[0], 2);
         let outputs = |group: usize| handed_on(&groups, group, &groups[group].rounds[0], &slots);
