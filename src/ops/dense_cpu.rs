@@ -17,8 +17,8 @@ use super::share::Split;
 pub(super) use product::{Finish, Product};
 pub(super) use weights::{Keep, weight_regions, weights};
 
-/// Big batches are shared by images, so that activations stay with a thread from layer to layer; small ones too, where every thread
-/// gets as many images, and else by units, so that a thread owns its weights.
+/// Big batches are shared by images, so that activations stay with a thread from layer to layer; small ones too, where every
+/// thread gets as many images, and else by units, so that a thread owns its weights.
 pub(super) fn split(blocks: usize) -> Split {
     if blocks >= MANY_BLOCKS {
         Split::Blocks { count: blocks, align: 1 }

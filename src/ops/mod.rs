@@ -309,7 +309,7 @@ pub trait Formula: Sync {
     fn split(_p: &Self::Params) -> Split {
         Split::Whole
     }
-    /// What a [`Split::Shares`] call touches of the buffer at `binding`.
+    /// What a call touches of the buffer at `binding` where threads share its outputs.
     fn regions(_p: &Self::Params, _binding: usize) -> Vec<Region> {
         vec![Region::ALL]
     }
@@ -347,7 +347,7 @@ pub trait Op: Sync {
     fn cpu_reference_tracked(&self, params: &[u32], args: Vec<Slot<'_, Tracked>>);
     /// How the fast CPU version divides.
     fn split(&self, params: &[u32]) -> Split;
-    /// What a [`Split::Shares`] call touches of the buffer at `binding`.
+    /// What a call touches of the buffer at `binding` where threads share its outputs.
     fn regions(&self, params: &[u32], binding: usize) -> Vec<Region>;
     /// The fast CPU version of one part.
     fn cpu(&self, params: &[u32], args: &CpuArgs<'_>, part: Part);

@@ -55,8 +55,8 @@ impl Split {
     }
 }
 
-/// Words of a buffer that a call touches that threads share by outputs. Two calls need a barrier between them only where their regions of
-/// a buffer overlap, one of them writes, and a thread does not keep to its own features in both.
+/// Words of a buffer that a call touches whose outputs the threads share. Two calls need a barrier between them only where their
+/// regions of a buffer overlap, one of them writes, and a thread does not keep to its own features in both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Region {
     /// Which; may reach past the end of the buffer.

@@ -11,7 +11,8 @@ use crate::plan::{Buffer, BufferId, Lifetime, Plan};
 pub(super) fn passing(plan: &Plan, threads: usize) -> Vec<Option<usize>> {
     let mut uses: Vec<Vec<Use>> = plan.buffers.iter().map(|_| Vec::new()).collect();
     for (program, of_program) in plan.programs.iter().enumerate() {
-        // For any number of threads: with this many, calls that may be shared by outputs are.
+        // Programs run with fewer threads too. With more than there are blocks, every call that may be shared by outputs is: what
+        // passes from block to block then, passes with any number of threads.
         for (number, group) in groups(of_program, usize::MAX).iter().enumerate() {
             let blocks = match group.split {
                 Split::Blocks { count, .. } => Some(count),

@@ -229,10 +229,12 @@ impl Group<'_> {
                 Split::Whole | Split::Blocks { .. } => vec![Region::ALL],
                 _ => call.op.regions(&call.params, binding),
             };
-            let (slot, writes) = (slots.of[id.0], bound.access != Access::Read);
-            if !(makes_pieces && writes) {
-                touches.extend(regions.into_iter().map(|region| Touch { slot, region, writes }));
+            // Pieces go to the scratch buffer alone.
+            if makes_pieces && bound.access == Access::Write {
+                continue;
             }
+            let (slot, writes) = (slots.of[id.0], bound.access != Access::Read);
+            touches.extend(regions.into_iter().map(|region| Touch { slot, region, writes }));
         }
         if let Split::Pieces { .. } = call.op.split(&call.params) {
             touches.push(Touch { slot: scratch_slot(slots), region: Region::ALL, writes: makes_pieces });

@@ -174,8 +174,10 @@ impl Outer<'_> {
                 s.store(&mut strip[r * blocks + block], x);
                 lanes |= s.not_zero(x);
             }
-            let before = if block % (BITS / LANES) == 0 { 0 } else { terms[block / (BITS / LANES)] };
-            terms[block / (BITS / LANES)] = before | u64::from(lanes) << (block * LANES % BITS);
+            let first = block * LANES;
+            let word = &mut terms[first / BITS];
+            let earlier = if first.is_multiple_of(BITS) { 0 } else { *word };
+            *word = earlier | u64::from(lanes) << (first % BITS);
         }
     }
 
