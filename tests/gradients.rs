@@ -135,6 +135,14 @@ impl Subject {
                     let x = numbers(&mut self.machine, "x");
                     sides.extend(of_images(&x, blocks(), rows).map(|i| u32::from(x[i] > 0.0)));
                 }
+                "conv2d_max_pool" => {
+                    // Relu shows in the winners.
+                    let (y, winners) =
+                        (numbers(&mut self.machine, "y"), numbers(&mut self.machine, "winners"));
+                    let elu = kinky(field(call, "activation"));
+                    sides.extend(of_images(&winners, blocks(), rows).map(|i| winners[i] as u32));
+                    sides.extend(of_images(&y, blocks(), rows).map(|i| u32::from(elu && y[i] > 0.0)));
+                }
                 "max_pool" => {
                     let x = numbers(&mut self.machine, "x");
                     let y = numbers(&mut self.machine, "y");
@@ -722,6 +730,93 @@ fn ops_conv2d() {
 }
 
 #[test]
+fn ops_conv2d_max_pool() {
+    use gpu_mnist::ops::{
+        conv2d, conv2d_max_pool, conv2d_max_pool_weight_grad, conv2d_weight_grad, sum_partials,
+    };
+    let (blocks, channels, height, width, filters) = (3_u32, 2_u32, 5_u32, 6_u32, 3_u32);
+    for (kernel, pad, lost) in [(3_u32, 1, 0), (3, 0, 2), (2, 0, 0), (4, 1, 0), (1, 0, 0), (4, 0, 3)] {
+        let (out_height, out_width) = (height - lost, width - lost);
+        let weights = channels * kernel * kernel * filters;
+        let parameters = random(0, (weights + filters) as usize);
+        let windows = (blocks * filters * (out_height / 2) * (out_width / 2)) as usize * LANES;
+        let y_grad = random(1, windows);
+        let x = random(2, (blocks * channels * height * width) as usize * LANES);
+        // SELU has a kink where others are smooth, and relu's is in the winners.
+        for activation in fusible().filter(|&activation| activation != Activation::Selu) {
+            let shapes = |activation: Activation| conv2d::Params {
+                blocks,
+                channels,
+                height,
+                width,
+                filters,
+                kernel,
+                pad,
+                out_height,
+                out_width,
+                weight: 0,
+                bias: weights,
+                activation: activation as u32,
+            };
+            let pooled = |wanted| {
+                let buffers = vec![numbers(&x), numbers(&parameters), output(windows), output(windows)];
+                run(&conv2d_max_pool::Conv2dMaxPool, &shapes(activation), buffers, wanted)
+            };
+            let (y, winners) = (pooled(2), pooled(3));
+            // The loss with the winners as they are: at other parameters there may be others.
+            let loss = |parameters: &[f64]| {
+                let outputs = (blocks * filters * out_height * out_width) as usize * LANES;
+                let buffers = vec![numbers(&x), numbers(parameters), output(outputs)];
+                let z = run(&conv2d::Conv2d, &shapes(Activation::Linear), buffers, 2);
+                let (height, width) = ((out_height / 2) as usize, (out_width / 2) as usize);
+                let of_window = |i: usize| {
+                    let (row, ox) = (i / LANES / width, i / LANES % width);
+                    let winner = winners[i] as usize;
+                    let zy = row / height * out_height as usize + row % height * 2 + winner / 2;
+                    let z = z[(zy * out_width as usize + 2 * ox + winner % 2) * LANES + i % LANES];
+                    if activation == Activation::Relu { z } else { activation.apply(z) }
+                };
+                (0..windows).filter(|&i| winners[i] < 4.0).map(|i| y_grad[i] * of_window(i)).sum::<f64>()
+            };
+            // The op differentiates relu by its winners.
+            let differentiate = |(gradient, y): (&f64, &f64)| match activation {
+                Activation::Relu => *gradient,
+                _ => gradient * activation.derivative_from_output(*y),
+            };
+            let before: Vec<f64> = y_grad.iter().zip(&y).map(differentiate).collect();
+            for blocks_per_slice in [1, 2, 3] {
+                let params = conv2d_weight_grad::Params {
+                    blocks,
+                    channels,
+                    height,
+                    width,
+                    filters,
+                    kernel,
+                    pad,
+                    out_height,
+                    out_width,
+                    blocks_per_slice,
+                    first: 0,
+                    slice_words: parameters.len() as u32,
+                };
+                let slices = blocks.div_ceil(blocks_per_slice);
+                let partials = output(parameters.len() * slices as usize);
+                let buffers = vec![numbers(&x), numbers(&before), numbers(&winners), partials];
+                let op = &conv2d_max_pool_weight_grad::Conv2dMaxPoolWeightGrad;
+                let partials = run(op, &params, buffers, 3);
+                let params = sum_partials::Params { slices, len: parameters.len() as u32 };
+                let buffers = vec![numbers(&partials), output(parameters.len())];
+                let gradients = run(&sum_partials::SumPartials, &params, buffers, 1);
+                let what = format!(
+                    "conv2d_max_pool_weight_grad {activation:?}, kernel {kernel}, pad {pad}, output {out_height} x {out_width}"
+                );
+                check_op(&what, &parameters, &gradients, loss);
+            }
+        }
+    }
+}
+
+#[test]
 fn ops_max_pool() {
     use gpu_mnist::ops::{max_pool, max_pool_grad};
     let (blocks, channels, height, width) = (2_u32, 2_u32, 5_u32, 7_u32);
@@ -941,6 +1036,7 @@ fn every_gradient_op_is_checked() {
         "dense_weight_grad",
         "conv2d_input_grad",
         "conv2d_weight_grad",
+        "conv2d_max_pool_weight_grad",
         "max_pool_grad",
         "batch_norm_grad",
         "activate_grad",

@@ -2,9 +2,12 @@
 
 use super::{Layer, ParameterSpec, Shape};
 use crate::export::{onnx, pytorch};
+use crate::ops::LANES;
 use crate::ops::activation::Activation;
 use crate::ops::conv2d::{self, Conv2d as Convolution};
 use crate::ops::conv2d_input_grad::{self, Conv2dInputGrad};
+use crate::ops::conv2d_max_pool::{Conv2dMaxPool, WINDOW};
+use crate::ops::conv2d_max_pool_weight_grad::Conv2dMaxPoolWeightGrad;
 use crate::ops::conv2d_weight_grad::{self, Conv2dWeightGrad};
 use crate::plan::BufferId;
 use crate::plan::emit::{Emitter, Tensor, Trace};
@@ -118,12 +121,16 @@ impl Layer for Conv2d {
         true
     }
 
+    fn takes_pooling(&self) -> bool {
+        true
+    }
+
     fn sums_partials(&self) -> bool {
         true
     }
 
     fn forward(&self, e: &mut Emitter<'_>, x: Tensor) -> Trace {
-        let y = e.tensor("output", self.placed(x.shape), e.epilogue);
+        let placed = self.placed(x.shape);
         let params = conv2d::Params {
             blocks: e.blocks as u32,
             channels: x.shape.channels as u32,
@@ -132,12 +139,22 @@ impl Layer for Conv2d {
             filters: self.filters as u32,
             kernel: self.kernel as u32,
             pad: self.pad(),
-            out_height: y.shape.height as u32,
-            out_width: y.shape.width as u32,
+            out_height: placed.height as u32,
+            out_width: placed.width as u32,
             weight: e.offset("weight"),
             bias: e.offset("bias"),
             activation: e.epilogue as u32,
         };
+        if e.pooling {
+            let shape = Shape { height: placed.height / WINDOW, width: placed.width / WINDOW, ..placed };
+            // The op differentiates relu by its winners.
+            let activation = if e.epilogue == Activation::Relu { Activation::Linear } else { e.epilogue };
+            let y = e.tensor("output", shape, activation);
+            let winners = e.scratch("winners", e.blocks * shape.features() * LANES);
+            e.call(&Conv2dMaxPool, &params, &[x.buffer, e.shared.parameters, y.buffer, winners]);
+            return Trace { x, y, saved: vec![winners] };
+        }
+        let y = e.tensor("output", placed, e.epilogue);
         e.call(&Convolution, &params, &[x.buffer, e.shared.parameters, y.buffer]);
         Trace { x, y, saved: vec![] }
     }
@@ -149,7 +166,8 @@ impl Layer for Conv2d {
         y_grad: BufferId,
         wants: bool,
     ) -> Option<BufferId> {
-        let (x, y) = (&trace.x, &trace.y);
+        let x = &trace.x;
+        let placed = self.placed(x.shape);
         let partials = e.partials.expect("the plan has partial sums where a layer makes them");
         let weight_grad = conv2d_weight_grad::Params {
             blocks: e.blocks as u32,
@@ -159,12 +177,17 @@ impl Layer for Conv2d {
             filters: self.filters as u32,
             kernel: self.kernel as u32,
             pad: self.pad(),
-            out_height: y.shape.height as u32,
-            out_width: y.shape.width as u32,
+            out_height: placed.height as u32,
+            out_width: placed.width as u32,
             blocks_per_slice: partials.blocks_per_slice as u32,
             first: e.offset("weight"),
             slice_words: partials.words as u32,
         };
+        if let [winners] = trace.saved[..] {
+            assert!(!wants, "only the first layer is pooled");
+            e.call(&Conv2dMaxPoolWeightGrad, &weight_grad, &[x.buffer, y_grad, winners, partials.buffer]);
+            return None;
+        }
         e.call(&Conv2dWeightGrad, &weight_grad, &[x.buffer, y_grad, partials.buffer]);
         wants.then(|| {
             let x_grad = e.gradient_of(x);

@@ -52,6 +52,10 @@ impl Layer for MaxPool {
         Ok(Shape { channels: input.channels, height: input.height / size, width: input.width / size })
     }
 
+    fn pools(&self) -> Option<usize> {
+        Some(self.size)
+    }
+
     fn takes_dropout(&self) -> bool {
         true
     }

@@ -141,6 +141,17 @@ pub trait Layer: fmt::Debug {
         false
     }
 
+    /// Whether its op can keep only the greatest of each window of its output; see [`Emitter::pooling`]. That has no gradient with
+    /// respect to the input.
+    fn takes_pooling(&self) -> bool {
+        false
+    }
+
+    /// Rows and columns of the windows of which it keeps the greatest value, if that is what it does.
+    fn pools(&self) -> Option<usize> {
+        None
+    }
+
     /// Whether its op can apply dropout to its output; see [`Emitter::dropout`].
     fn takes_dropout(&self) -> bool {
         false

@@ -42,7 +42,7 @@ params! {
 }
 
 impl Params {
-    fn correlation(&self) -> Correlation {
+    pub(super) fn correlation(&self) -> Correlation {
         Correlation {
             inputs: self.channels as usize,
             height: self.height as usize,

@@ -46,7 +46,7 @@ params! {
 }
 
 impl Params {
-    fn correlation(&self) -> Correlation {
+    pub(super) fn correlation(&self) -> Correlation {
         Correlation {
             inputs: self.channels as usize,
             height: self.height as usize,
@@ -59,32 +59,13 @@ impl Params {
         }
     }
 
-    /// Partial sums of every gradient.
-    fn slices(&self) -> u32 {
-        self.blocks.div_ceil(self.blocks_per_slice)
-    }
-
-    /// The layer's words in a slice.
-    fn words(&self, slice: usize) -> Range<usize> {
+    /// The kernel, for outputs that were pooled by windows of `side` x `side`.
+    pub(super) fn kernel(&self, side: usize, class: DeviceClass) -> Kernel {
         let c = self.correlation();
-        let first = slice * self.slice_words as usize + self.first as usize;
-        first..first + c.weight_words() + c.outputs
-    }
-}
-
-/// See the shader for the formula.
-pub struct Conv2dWeightGrad;
-
-impl Formula for Conv2dWeightGrad {
-    type Params = Params;
-    const NAME: &'static str = "conv2d_weight_grad";
-    const BINDINGS: &'static [Binding] = &[read_activation("x"), read("y_grad"), write("partials")];
-
-    fn kernel(p: &Params, class: DeviceClass) -> Kernel {
-        let c = p.correlation();
+        let windows = c.out_width / side;
         // Sums of all lanes lie in workgroup memory in the end on a GPU: 16 KiB.
         let (images, image_lanes, tiles, most_pixels) = match class {
-            DeviceClass::Gpu => (1, LANES, 4, 7),
+            DeviceClass::Gpu => (1, LANES, 4, 7_usize.next_multiple_of(side)),
             DeviceClass::Software => (4, 1, 8, 2),
         };
         let most_sums = 64;
@@ -104,13 +85,14 @@ impl Formula for Conv2dWeightGrad {
                 (1, share(c.outputs.div_ceil(tiles), (130 / sums_of_a_filter).clamp(1, 8)))
             }
         };
-        let pixels = share(c.out_width, most_pixels);
+        let pixels = side * share(windows, most_pixels / side);
         // Columns of a tile's input that can lie outside the image, before and after it.
-        let past = c.out_width.next_multiple_of(pixels) + c.kernel - 1;
+        let past = (side * windows).next_multiple_of(pixels) + c.kernel - 1;
         let columns = pixels + c.kernel - 1;
         let constants = [
             ("IMAGES", images),
             ("IMAGE_LANES", image_lanes),
+            ("SIDE", side),
             ("TILES", tiles),
             ("SHARED_CHANNELS", shared_channels),
             ("KERNEL", c.kernel),
@@ -118,7 +100,7 @@ impl Formula for Conv2dWeightGrad {
             ("FILTERS", filters),
             ("VALUE_STRIPS", (rows * columns).div_ceil(tiles * image_lanes)),
             ("PIXELS", pixels),
-            ("RAGGED", usize::from(!c.out_width.is_multiple_of(pixels))),
+            ("RAGGED", usize::from(!(side * windows).is_multiple_of(pixels))),
             ("LEFT", c.pad.min(columns)),
             ("RIGHT", past.saturating_sub(c.pad + c.width).min(columns)),
         ];
@@ -130,8 +112,52 @@ impl Formula for Conv2dWeightGrad {
                 .into_iter()
                 .chain(unroll::constant(class))
                 .collect(),
-            grid: [filter_tiles as u32, channel_tiles as u32, p.slices()],
+            grid: [filter_tiles as u32, channel_tiles as u32, self.slices()],
         }
+    }
+
+    /// Those of a test case.
+    pub(super) fn of_case(shape: &Shape, blocks_per_slice: usize) -> Self {
+        let c = shape.forward;
+        Self {
+            blocks: shape.blocks as u32,
+            channels: c.inputs as u32,
+            height: c.height as u32,
+            width: c.width as u32,
+            filters: c.outputs as u32,
+            kernel: c.kernel as u32,
+            pad: c.pad as u32,
+            out_height: c.out_height as u32,
+            out_width: c.out_width as u32,
+            blocks_per_slice: blocks_per_slice as u32,
+            first: 3,
+            slice_words: (c.weight_words() + c.outputs + 5) as u32,
+        }
+    }
+
+    /// Partial sums of every gradient.
+    pub(super) fn slices(&self) -> u32 {
+        self.blocks.div_ceil(self.blocks_per_slice)
+    }
+
+    /// The layer's words in a slice.
+    pub(super) fn words(&self, slice: usize) -> Range<usize> {
+        let c = self.correlation();
+        let first = slice * self.slice_words as usize + self.first as usize;
+        first..first + c.weight_words() + c.outputs
+    }
+}
+
+/// See the shader for the formula.
+pub struct Conv2dWeightGrad;
+
+impl Formula for Conv2dWeightGrad {
+    type Params = Params;
+    const NAME: &'static str = "conv2d_weight_grad";
+    const BINDINGS: &'static [Binding] = &[read_activation("x"), read("y_grad"), write("partials")];
+
+    fn kernel(p: &Params, class: DeviceClass) -> Kernel {
+        p.kernel(1, class)
     }
 
     fn cost(p: &Params) -> Cost {
@@ -175,28 +201,14 @@ impl Formula for Conv2dWeightGrad {
     fn cases() -> Vec<Case<Params>> {
         let case = |shape: Shape, blocks_per_slice: usize| {
             let c = shape.forward;
-            let p = Params {
-                blocks: shape.blocks as u32,
-                channels: c.inputs as u32,
-                height: c.height as u32,
-                width: c.width as u32,
-                filters: c.outputs as u32,
-                kernel: c.kernel as u32,
-                pad: c.pad as u32,
-                out_height: c.out_height as u32,
-                out_width: c.out_width as u32,
-                blocks_per_slice: blocks_per_slice as u32,
-                first: 3,
-                slice_words: (c.weight_words() + c.outputs + 5) as u32,
-            };
-            let slices = shape.blocks.div_ceil(blocks_per_slice);
+            let p = Params::of_case(&shape, blocks_per_slice);
             Case::new(
                 format!("{shape}, slices of {blocks_per_slice}"),
                 p,
                 vec![
                     Fill::signed(shape.blocks * c.input_words()),
                     Fill::signed(shape.blocks * c.output_words()),
-                    Fill::Output(slices * p.slice_words as usize + 16),
+                    Fill::Output(p.slices() as usize * p.slice_words as usize + 16),
                 ],
             )
         };
@@ -209,7 +221,8 @@ impl Formula for Conv2dWeightGrad {
     }
 }
 
-fn formula<T: Real>(p: &Params, algorithm: Algorithm, args: Vec<Slot<'_, T>>) {
+/// The formula, with the weights' gradients by one of two algorithms.
+pub(super) fn formula<T: Real>(p: &Params, algorithm: Algorithm, args: Vec<Slot<'_, T>>) {
     let [x, y_grad, partials] = slots(args);
     let (x, y_grad, partials) = (x.real(), y_grad.real(), partials.real());
     let c = p.correlation();

@@ -9,6 +9,7 @@
 mod cpu;
 mod direct;
 mod formula;
+pub(super) mod pooled;
 mod shapes;
 pub(super) mod winograd;
 

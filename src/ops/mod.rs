@@ -76,6 +76,8 @@ ops! {
     conv2d::Conv2d,
     conv2d_input_grad::Conv2dInputGrad,
     conv2d_weight_grad::Conv2dWeightGrad,
+    conv2d_max_pool::Conv2dMaxPool,
+    conv2d_max_pool_weight_grad::Conv2dMaxPoolWeightGrad,
     sum_partials::SumPartials,
     max_pool::MaxPool,
     max_pool_grad::MaxPoolGrad,

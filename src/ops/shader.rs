@@ -12,6 +12,7 @@ const SHARED: &[(&str, &str)] = &[
     ("adam_update", include_str!("../../shaders/shared/adam_update.wgsl")),
     ("channel_walk", include_str!("../../shaders/shared/channel_walk.wgsl")),
     ("control", include_str!("../../shaders/shared/control.wgsl")),
+    ("conv2d_weight_sums", include_str!("../../shaders/shared/conv2d_weight_sums.wgsl")),
     ("dense_weight", include_str!("../../shaders/shared/dense_weight.wgsl")),
     ("dense_weight_by_matrices", include_str!("../../shaders/shared/dense_weight_by_matrices.wgsl")),
     ("dense_weight_by_workgroup", include_str!("../../shaders/shared/dense_weight_by_workgroup.wgsl")),

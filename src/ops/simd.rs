@@ -27,6 +27,12 @@ pub trait Simd: Copy + Send + Sync {
     fn store_one(self, to: &mut [f32; LANES], part: usize, v: Self::Part);
     /// a * b + c, rounded once
     fn fma_one(self, a: Self::Part, b: Self::Part, c: Self::Part) -> Self::Part;
+    /// All lanes of a part `x`.
+    fn splat_one(self, x: f32) -> Self::Part;
+    /// [`Simd::max`] of parts.
+    fn max_one(self, a: Self::Part, b: Self::Part) -> Self::Part;
+    /// [`Simd::select_gt`] of parts.
+    fn select_gt_one(self, a: Self::Part, b: Self::Part, yes: Self::Part, no: Self::Part) -> Self::Part;
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::V;
     /// The first 16 numbers of `from`.
@@ -353,6 +359,18 @@ macro_rules! whole_vectors {
         #[inline(always)]
         fn fma_one(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
             self.fma(a, b, c)
+        }
+        #[inline(always)]
+        fn splat_one(self, x: f32) -> Self::V {
+            self.splat(x)
+        }
+        #[inline(always)]
+        fn max_one(self, a: Self::V, b: Self::V) -> Self::V {
+            self.max(a, b)
+        }
+        #[inline(always)]
+        fn select_gt_one(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V {
+            self.select_gt(a, b, yes, no)
         }
     };
 }

@@ -115,6 +115,8 @@ pub struct Emitter<'a> {
     pub index: usize,
     /// The function to be applied to the layer's output.
     pub epilogue: Activation,
+    /// Whether only the greatest of each window of 2x2 of the layer's output is wanted.
+    pub pooling: bool,
     /// Dropout to be applied to the layer's output after that, in training.
     pub dropout: Dropout,
     /// The layer's tensors.

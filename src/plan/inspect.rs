@@ -81,7 +81,8 @@ pub struct Inspection {
 /// Adds the programs to a network. `d` describes it, with the number of images to look at as `batch_size` and
 /// `rows`.
 pub fn add(network: &mut Network, d: &Description<'_>) -> Inspection {
-    let units = network::units(d.layers, &network.parameters);
+    // What pooling drops is looked at too.
+    let units = network::units(d.layers, &network.parameters, false);
     let plan = &mut network.plan;
     let feed = network::feed(plan, "inspect", d.batch_size, d.batch_size);
     let (ranges, counts) = (plan.program("inspect ranges"), plan.program("inspect counts"));

@@ -139,10 +139,18 @@ pub struct Network {
 pub(super) struct Unit<'a> {
     pub(super) layer: &'a dyn Layer,
     epilogue: Activation,
+    pooling: bool,
     dropout: Dropout,
     pub(super) name: &'a str,
     index: usize,
     parameters: &'a [ParameterPlace],
+}
+
+impl Unit<'_> {
+    /// Whether pooling can still be fused.
+    fn takes_pooling(&self) -> bool {
+        self.layer.takes_pooling() && !self.pooling && self.dropout == Dropout::NONE
+    }
 }
 
 /// Stands in for the function of a layer that cannot have it as its epilogue.
@@ -178,7 +186,7 @@ pub fn build(d: &Description<'_>) -> Network {
     let train_feed = feed(&mut plan, "train", d.rows, d.batch_size);
     let evaluate_feed = feed(&mut plan, "evaluate", d.rows, d.evaluation_batch_size);
     let (train, evaluate) = (plan.program("train"), plan.program("evaluate"));
-    let units = units(d.layers, &places);
+    let units = units(d.layers, &places, true);
     let fuse = d.fuse_updates && optimizer::can_fuse(d.optimizer, d.clip_norm);
     let fused_update = fuse.then_some(FusedUpdate { optimizer: d.optimizer, schedule, moments: &moments });
 
@@ -264,8 +272,13 @@ fn trained_len(layers: &[ResolvedLayer], which: impl Fn(&dyn Layer) -> bool) -> 
 }
 
 /// Layers with their epilogues: a function right after a layer that can apply it is fused, one that cannot be fused
-/// becomes a unit of its own; so with dropout, where the layer behind it can differentiate it.
-pub(super) fn units<'a>(layers: &'a [ResolvedLayer], places: &'a [ParameterPlace]) -> Vec<Unit<'a>> {
+/// becomes a unit of its own; so with dropout, where the layer behind it can differentiate it, and, where `pool`, with pooling
+/// behind the first layer, which needs no gradient of its input.
+pub(super) fn units<'a>(
+    layers: &'a [ResolvedLayer],
+    places: &'a [ParameterPlace],
+    pool: bool,
+) -> Vec<Unit<'a>> {
     let mut units: Vec<Unit<'a>> = Vec::new();
     let mut first = 0;
     for (position, resolved) in layers.iter().enumerate() {
@@ -279,6 +292,15 @@ pub(super) fn units<'a>(layers: &'a [ResolvedLayer], places: &'a [ParameterPlace
                 last.epilogue = activation.function;
                 continue;
             }
+        }
+        if let [only] = &mut units[..]
+            && pool
+            && layer.pools() == Some(ops::conv2d_max_pool::WINDOW)
+            && only.takes_pooling()
+            && !matches!(layers.get(position + 1).map(|next| &next.layer), Some(LayerConfig::Dropout(_)))
+        {
+            only.pooling = true;
+            continue;
         }
         if let (LayerConfig::Dropout(dropout), Some(last)) = (&resolved.layer, units.last_mut())
             && last.layer.takes_dropout()
@@ -294,6 +316,7 @@ pub(super) fn units<'a>(layers: &'a [ResolvedLayer], places: &'a [ParameterPlace
         units.push(Unit {
             layer,
             epilogue,
+            pooling: false,
             dropout,
             name: &resolved.name,
             index: resolved.index,
@@ -302,7 +325,15 @@ pub(super) fn units<'a>(layers: &'a [ResolvedLayer], places: &'a [ParameterPlace
         if !function.fusible() {
             let layer = &SEPARATE[function as usize];
             let (name, index) = (&resolved.name, resolved.index);
-            units.push(Unit { layer, epilogue: Activation::Linear, dropout, name, index, parameters: &[] });
+            units.push(Unit {
+                layer,
+                epilogue: Activation::Linear,
+                pooling: false,
+                dropout,
+                name,
+                index,
+                parameters: &[],
+            });
         }
     }
     units
@@ -423,6 +454,7 @@ impl Builder<'_> {
             place: unit.name.to_owned(),
             index: unit.index,
             epilogue: unit.epilogue,
+            pooling: unit.pooling,
             dropout: if mode == Mode::Train { unit.dropout } else { Dropout::NONE },
             parameters: unit.parameters,
             fused_update: self.fused_update,

@@ -28,6 +28,13 @@ impl Shape {
         Self { name, blocks, forward }
     }
 
+    /// Those with a window of 2x2 outputs.
+    pub(in crate::ops) fn pooled() -> Vec<Self> {
+        let mut shapes = Self::hostile();
+        shapes.retain(|shape| shape.forward.out_height >= 2 && shape.forward.out_width >= 2);
+        shapes
+    }
+
     /// Something small, for all activations.
     pub(in crate::ops) fn small() -> Self {
         Self::new("small", 2, (2, 4, 5), 3, 3, true)

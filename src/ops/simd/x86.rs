@@ -307,6 +307,20 @@ impl Simd for Avx2 {
         unsafe { _mm256_fmadd_ps(a, b, c) }
     }
     #[inline(always)]
+    fn splat_one(self, x: f32) -> __m256 {
+        self.splat(x)[0]
+    }
+    #[inline(always)]
+    fn max_one(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn select_gt_one(self, a: __m256, b: __m256, yes: __m256, no: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_blendv_ps(no, yes, _mm256_cmp_ps::<_CMP_GT_OQ>(a, b)) }
+    }
+    #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
         // SAFETY: the token exists only where the features were detected (so below).
         let half = unsafe { _mm256_set1_ps(x) };
