@@ -205,8 +205,49 @@ fn dispatches_of_a_training_step() {
         counts.insert(name, count);
     }
     assert!(counts["mlp-128-128"] <= 12, "{counts:?}");
+    assert!(counts["cnn-16-36"] <= 18, "{counts:?}");
+    assert!(counts["mlp-50x100"] <= 260, "{counts:?}");
     // gather, a product, the loss, the update, the end of the step
     assert!(counts["softmax"] <= 5, "{counts:?}");
+}
+
+/// Windows are pooled by the convolution before them where it is the first unit, and its function can be the epilogue.
+#[test]
+fn first_convolutions_pool() {
+    let conv =
+        |function: &str| format!("{{ type = 'conv2d', filters = 2, kernel = 3, activation = '{function}' }}");
+    let [linear, relu, swish] = ["linear", "relu", "swish"].map(conv);
+    let pool = |size| format!("{{ type = 'max_pool', size = {size} }}");
+    let tanh = "{ type = 'activation', function = 'tanh' }".to_owned();
+    let dropout = "{ type = 'dropout', rate = 0.5 }".to_owned();
+    let dense = "{ type = 'dense', units = 'classes' }".to_owned();
+    for (pools, layers) in [
+        (true, vec![&relu, &pool(2)]),
+        (true, vec![&linear, &tanh, &pool(2)]),
+        (true, vec![&linear, &pool(2), &tanh]),
+        (true, vec![&relu, &pool(2), &relu, &pool(2)]),
+        (false, vec![&relu, &pool(3)]),
+        (false, vec![&swish, &pool(2)]),
+        (false, vec![&relu, &relu, &pool(2)]),
+        (false, vec![&dropout, &relu, &pool(2)]),
+        (false, vec![&relu, &pool(2), &dropout]),
+    ] {
+        let layers: Vec<&str> = layers.into_iter().chain([&dense]).map(String::as_str).collect();
+        let text = format!(
+            "name = 'any'\noptimizer.name = 'sgd'\ntraining = {{ epochs = 1 }}\nlayers = [{}]",
+            layers.join(", ")
+        );
+        let recipe = Recipe::from_toml(&text, "any").unwrap();
+        let network = plan_of(&recipe, 32, GPU, true);
+        let calls = &network.plan.programs[network.train.0].calls;
+        let count = |name: &str| calls.iter().filter(|call| call.op.name() == name).count();
+        let ops = ["conv2d_max_pool", "conv2d_max_pool_weight_grad"].map(count);
+        assert_eq!(ops, [usize::from(pools); 2], "{text}");
+        assert_eq!(
+            count("conv2d") + usize::from(pools),
+            layers.iter().filter(|l| l.contains("conv2d")).count()
+        );
+    }
 }
 
 #[test]
