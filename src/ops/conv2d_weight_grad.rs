@@ -64,9 +64,9 @@ impl Params {
         let c = self.correlation();
         let windows = c.out_width / side;
         // Sums of all lanes lie in workgroup memory in the end on a GPU: 16 KiB.
-        let (images, image_lanes, tiles, most_pixels) = match class {
-            DeviceClass::Gpu => (1, LANES, 4, 7_usize.next_multiple_of(side)),
-            DeviceClass::Software => (4, 1, 8, 2),
+        let (images, image_lanes, tiles) = match class {
+            DeviceClass::Gpu => (1, LANES, 4),
+            DeviceClass::Software => (4, 1, 8),
         };
         let most_sums = 64;
         let rows = (most_sums / c.kernel).saturating_sub(1).clamp(1, c.kernel);
@@ -85,7 +85,13 @@ impl Params {
                 (1, share(c.outputs.div_ceil(tiles), (130 / sums_of_a_filter).clamp(1, 8)))
             }
         };
-        let pixels = side * share(windows, most_pixels / side);
+        let most_windows = match class {
+            DeviceClass::Software => 2 / side,
+            // Tests for windows that lie outside take registers.
+            DeviceClass::Gpu if side == 1 || windows.is_multiple_of(share(windows, 7)) => 7,
+            DeviceClass::Gpu => 5,
+        };
+        let pixels = side * share(windows, most_windows);
         // Columns of a tile's input that can lie outside the image, before and after it.
         let past = (side * windows).next_multiple_of(pixels) + c.kernel - 1;
         let columns = pixels + c.kernel - 1;
