@@ -42,6 +42,26 @@ params! {
 }
 
 impl Params {
+    /// Those of a test case.
+    pub(super) fn of_case(shape: &Shape, activation: Activation) -> Self {
+        let c = shape.forward;
+        let (weight, bias) = (3, 3 + c.weight_words() + 2);
+        Self {
+            blocks: shape.blocks as u32,
+            channels: c.inputs as u32,
+            height: c.height as u32,
+            width: c.width as u32,
+            filters: c.outputs as u32,
+            kernel: c.kernel as u32,
+            pad: c.pad as u32,
+            out_height: c.out_height as u32,
+            out_width: c.out_width as u32,
+            weight: weight as u32,
+            bias: bias as u32,
+            activation: activation as u32,
+        }
+    }
+
     pub(super) fn correlation(&self) -> Correlation {
         Correlation {
             inputs: self.channels as usize,
@@ -115,27 +135,13 @@ impl Formula for Conv2d {
     fn cases() -> Vec<Case<Params>> {
         let case = |shape: Shape, activation: Activation| {
             let c = shape.forward;
-            let (weight, bias) = (3, 3 + c.weight_words() + 2);
-            let p = Params {
-                blocks: shape.blocks as u32,
-                channels: c.inputs as u32,
-                height: c.height as u32,
-                width: c.width as u32,
-                filters: c.outputs as u32,
-                kernel: c.kernel as u32,
-                pad: c.pad as u32,
-                out_height: c.out_height as u32,
-                out_width: c.out_width as u32,
-                weight: weight as u32,
-                bias: bias as u32,
-                activation: activation as u32,
-            };
+            let p = Params::of_case(&shape, activation);
             Case::new(
                 format!("{shape}, {activation:?}"),
                 p,
                 vec![
                     Fill::signed(shape.blocks * c.input_words()),
-                    Fill::signed(bias + c.outputs + 5),
+                    Fill::signed(p.bias as usize + c.outputs + 5),
                     Fill::Output(shape.blocks * c.output_words() + 16),
                 ],
             )

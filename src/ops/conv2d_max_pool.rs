@@ -97,28 +97,14 @@ impl Formula for Conv2dMaxPool {
         let case = |shape: Shape, activation: Activation| {
             let windows = Windows::of(shape.forward);
             let c = shape.forward;
-            let (weight, bias) = (3, 3 + c.weight_words() + 2);
-            let p = Params {
-                blocks: shape.blocks as u32,
-                channels: c.inputs as u32,
-                height: c.height as u32,
-                width: c.width as u32,
-                filters: c.outputs as u32,
-                kernel: c.kernel as u32,
-                pad: c.pad as u32,
-                out_height: c.out_height as u32,
-                out_width: c.out_width as u32,
-                weight: weight as u32,
-                bias: bias as u32,
-                activation: activation as u32,
-            };
+            let p = Params::of_case(&shape, activation);
             let outputs = shape.blocks * windows.words();
             Case::new(
                 format!("{shape}, {activation:?}"),
                 p,
                 vec![
                     sixteenths(shape.blocks * c.input_words(), 7),
-                    sixteenths(bias + c.outputs + 5, 11),
+                    sixteenths(p.bias as usize + c.outputs + 5, 11),
                     Fill::Output(outputs + 16),
                     Fill::Output(outputs + 16),
                 ],

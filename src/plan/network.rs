@@ -146,13 +146,6 @@ pub(super) struct Unit<'a> {
     parameters: &'a [ParameterPlace],
 }
 
-impl Unit<'_> {
-    /// Whether pooling can still be fused.
-    fn takes_pooling(&self) -> bool {
-        self.layer.takes_pooling() && !self.pooling && self.dropout == Dropout::NONE
-    }
-}
-
 /// Stands in for the function of a layer that cannot have it as its epilogue.
 static SEPARATE: [ActivationLayer; 8] = {
     let mut layers = [const { ActivationLayer { function: Activation::Linear } }; 8];
@@ -296,7 +289,8 @@ pub(super) fn units<'a>(
         if let [only] = &mut units[..]
             && pool
             && layer.pools() == Some(ops::conv2d_max_pool::WINDOW)
-            && only.takes_pooling()
+            && only.layer.takes_pooling()
+            && !only.pooling
             && !matches!(layers.get(position + 1).map(|next| &next.layer), Some(LayerConfig::Dropout(_)))
         {
             only.pooling = true;
