@@ -3,7 +3,7 @@
 use super::cpu::{Cpu, default_threads};
 use super::gpu::adapter::{self, Adapter, Api, Selection};
 use super::gpu::{Checks, Gpu};
-use super::{Backend, DeviceInfo};
+use super::{Backend, DeviceInfo, count_threads};
 use crate::error::Error;
 use crate::ops::matrices::Factors;
 use crate::ops::{DeviceClass, simd};
@@ -45,7 +45,7 @@ impl Device {
     /// [`crate::error::Error::NoDevice`] with advice when there is none.
     pub fn find(wanted: Wanted, adapter: Option<String>, threads: Option<usize>) -> Result<(Self, String)> {
         let threads = threads.unwrap_or_else(default_threads).max(1);
-        let on_cpu = format!("the CPU backend, {threads} threads, {}", simd::instructions());
+        let on_cpu = format!("the CPU backend, {}, {}", count_threads(threads), simd::instructions());
         match wanted {
             Wanted::Cpu => Ok((Self::Cpu { threads }, format!("using {on_cpu}"))),
             Wanted::Auto if adapter.is_none() => match adapter::hardware() {

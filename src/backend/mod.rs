@@ -33,6 +33,11 @@ impl DeviceInfo {
     }
 }
 
+/// How many threads, in words: `1 thread`, `2 threads`.
+pub fn count_threads(threads: usize) -> String {
+    format!("{threads} thread{}", if threads == 1 { "" } else { "s" })
+}
+
 /// A plan that a device has no room for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Shortage {

@@ -4,7 +4,7 @@ use super::ceilings::{Bound, Figures};
 use super::measure::Figure;
 use super::ops::OpFigures;
 use super::steps::StepFigures;
-use crate::backend::{Clock, DeviceInfo};
+use crate::backend::{Clock, DeviceInfo, count_threads};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
@@ -85,7 +85,7 @@ impl Report {
         let Self { device, machine, .. } = self;
         let threads = match device.threads {
             0 => String::new(),
-            threads => format!(", {threads} threads"),
+            threads => format!(", {}", count_threads(threads)),
         };
         let software = if device.software { ", a software rasteriser" } else { "" };
         let processor = match machine.processor.as_str() {

@@ -2,6 +2,7 @@
 
 use super::trial::TrialResult;
 use super::{Group, SCHEMA};
+use crate::backend::count_threads;
 use crate::bench::time_to::Mean;
 use crate::report::Table;
 use crate::train::event::Summary;
@@ -40,7 +41,7 @@ impl Row {
         };
         let device = |result: &&TrialResult| match result.device.threads {
             0 => format!("{} ({})", result.device.adapter, result.device.backend),
-            threads => format!("{}, {threads} threads", result.device.backend),
+            threads => format!("{}, {}", result.device.backend, count_threads(threads)),
         };
         let devices: BTreeSet<String> = results.iter().map(device).collect();
         Self {
