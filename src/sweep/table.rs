@@ -2,7 +2,6 @@
 
 use super::trial::TrialResult;
 use super::{Group, SCHEMA};
-use crate::backend::count_threads;
 use crate::bench::time_to::Mean;
 use crate::report::Table;
 use crate::train::event::Summary;
@@ -39,11 +38,7 @@ impl Row {
         let mean = |figure: fn(&Summary) -> f64| {
             (!summaries.is_empty()).then(|| Mean::of(summaries.iter().map(|summary| figure(summary))))
         };
-        let device = |result: &&TrialResult| match result.device.threads {
-            0 => format!("{} ({})", result.device.adapter, result.device.backend),
-            threads => format!("{}, {}", result.device.backend, count_threads(threads)),
-        };
-        let devices: BTreeSet<String> = results.iter().map(device).collect();
+        let devices: BTreeSet<String> = results.iter().map(|result| result.device.to_string()).collect();
         Self {
             schema: SCHEMA,
             name: group.name.clone(),

@@ -1,9 +1,10 @@
 //! What training tells while it runs: the lines of `--json` and of `events.jsonl`.
 
 use super::histograms::LayerHistogram;
-use crate::backend::DeviceInfo;
+use crate::backend::{DeviceInfo, count_threads};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The schema of the events.
 pub const SCHEMA: u32 = 1;
@@ -71,6 +72,15 @@ impl From<&DeviceInfo> for DeviceEvent {
             adapter: info.name.clone(),
             driver: info.driver.clone(),
             threads: info.threads,
+        }
+    }
+}
+
+impl fmt::Display for DeviceEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.threads {
+            0 => write!(f, "{}, {}", self.adapter, self.backend),
+            threads => write!(f, "{}, {}", self.backend, count_threads(threads)),
         }
     }
 }

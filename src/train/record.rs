@@ -9,7 +9,6 @@ use super::folder::{EVENTS, Folder, HISTORY, RunRecord, STEPS};
 use super::histograms::{self, LayerHistogram};
 use super::model::Model;
 use super::run::Outcome;
-use crate::backend::count_threads;
 use crate::data::{DataSet, known};
 use crate::error::Error;
 use crate::layers::summary;
@@ -138,13 +137,9 @@ fn findings(path: &Path) -> Result<report::Run> {
 }
 
 fn origin(recipe: &Recipe, record: &RunRecord) -> Vec<(String, String)> {
-    let device = match record.device.threads {
-        0 => format!("{}, {}", record.device.adapter, record.device.backend),
-        threads => format!("{}, {}", record.device.backend, count_threads(threads)),
-    };
     let mut facts = vec![("Recipe", recipe.name.clone()), ("Data", record.data.clone())];
     facts.extend(record.limit.map(|limit| ("Training images at most", limit.to_string())));
-    facts.push(("Device", device));
+    facts.push(("Device", record.device.to_string()));
     facts.push(("Seed", record.seed.to_string()));
     facts.push(("Version", record.version.clone()));
     facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
